@@ -1,0 +1,54 @@
+# Every command of the project. Each installs what it needs into .venv first; nothing else is touched.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+SERVE_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+
+.PHONY: serve test check format bench examples requirements clean
+
+serve: $(VENV)/.server  ## Start the server on an embedded database; prints its URL and, the first time, a root key.
+	@$(BIN)/keystead serve $(SERVE_ARGS)
+
+test: $(VENV)/.dev  ## Run every test.
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: $(VENV)/.dev  ## Format, lint and types.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy server/src client/src
+
+format: $(VENV)/.dev  ## Rewrite the source in the project's format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev  ## Measure verification beside nginx (needs the Debian packages nginx-light and wrk).
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+examples: $(VENV)/.dev  ## Run the fourteen examples of the client's documentation against a running server.
+	$(BIN)/python -m examples $(EXAMPLES_ARGS)
+
+requirements: $(VENV)/.dev  ## Pin the newest allowed versions, with hashes.
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade \
+		server/pyproject.toml requirements/server.in -o requirements/server.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade \
+		-c requirements/server.txt server/pyproject.toml client/pyproject.toml requirements/dev.in -o requirements/dev.txt
+
+clean:  ## Remove the virtual environment and caches (never a database).
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.venv:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.server: $(VENV)/.venv requirements/server.txt server/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e server
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.server requirements/dev.txt client/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e client
+	@touch $@

@@ -1,0 +1,2 @@
+"""Keystead: the self-hosted system for API keys."""
+
