@@ -1,0 +1,1 @@
+"""The HTTP face: protocol, hot lane, router, wire types."""

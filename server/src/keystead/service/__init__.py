@@ -1,0 +1,1 @@
+"""The use cases, shared by HTTP, command line and dashboard."""

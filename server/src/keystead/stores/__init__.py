@@ -1,0 +1,1 @@
+"""Where keys, apis and everything else is kept."""
