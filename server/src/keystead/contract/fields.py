@@ -1,0 +1,137 @@
+"""The kinds of members that requests share, with their limits (contract keys-v1 §1.4, other-v1 §0.5).
+
+Lengths of texts are counted in UTF-16 code units, as the first server did, so they are declared here as schema and
+checked by `check_lengths`; everything else is checked while decoding.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, UnsetType, inspect
+
+from keystead.core.errors import ErrorCode, KeysteadError
+
+MAX_INT32 = 2**31 - 1
+MAX_INT64 = 2**63 - 1
+LAST_INSTANT_MS = 253_402_300_799_999
+"""The end of the year 9999."""
+
+Named = Annotated[str, Meta(min_length=1)]
+"""A text that must not be empty."""
+
+Name = Annotated[str, Meta(extra_json_schema={"maxLength": 256})]
+ExternalId = Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength": 256})]
+Identifier = Annotated[
+    str, Meta(pattern=r"^[a-zA-Z0-9_\.:\-]*\Z", extra_json_schema={"minLength": 3, "maxLength": 256})
+]
+Slug = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_\.:\-]*\Z", extra_json_schema={"minLength": 3, "maxLength": 128})]
+Label = Annotated[str, Meta(extra_json_schema={"minLength": 3, "maxLength": 256})]
+Description = Annotated[str, Meta(extra_json_schema={"anyOf": [{"minLength": 3, "maxLength": 256}, {"maxLength": 0}]})]
+JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
+"""Free-form members, kept verbatim."""
+
+Instant = Annotated[int, Meta(ge=-LAST_INSTANT_MS, le=LAST_INSTANT_MS)]
+Int32 = Annotated[int, Meta(ge=-MAX_INT32 - 1, le=MAX_INT32)]
+Positive32 = Annotated[int, Meta(ge=1, le=MAX_INT32)]
+PageLimit = Annotated[int, Meta(ge=1, le=100)]
+
+META_MAX_BYTES = 65_535
+
+
+def given(value: Any) -> bool:
+    """Whether a member was sent (null counts as sent)."""
+    return value is not msgspec.UNSET
+
+
+def meta_text(raw: Raw | None | UnsetType, field: str = "meta") -> str | None:
+    """A `meta` member as the JSON text to store; None when absent or null.
+
+    Raises BAD_REQUEST unless it is an object of at most 65 535 bytes.
+    """
+    if raw is None or isinstance(raw, UnsetType):
+        return None
+    text = bytes(raw).strip()
+    if not text.startswith(b"{"):
+        raise _bad(f"{field}: Expected object")
+    if len(text) > META_MAX_BYTES:
+        raise _bad(f"{field}: must be at most {META_MAX_BYTES} bytes of JSON")
+    return text.decode()
+
+
+def utf16_length(text: str) -> int:
+    """The length of `text` in UTF-16 code units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+
+
+Check = Callable[[Any, str], None]
+
+
+def length_check(kind: Any) -> Check:
+    """A function of (value, path) that raises BAD_REQUEST when a text in a decoded `kind` is too short or too long."""
+    return _compile(inspect.type_info(kind), {}) or (lambda _value, _path: None)
+
+
+def _compile(info: inspect.Type, schema: dict[str, Any]) -> Check | None:
+    if isinstance(info, inspect.Metadata):
+        return _compile(info.type, info.extra_json_schema or {})
+    if isinstance(info, inspect.StrType):
+        return _text_check(schema) if schema else None
+    if isinstance(info, inspect.UnionType):
+        return next(filter(None, (_compile(option, schema) for option in info.types)), None)
+    if isinstance(info, inspect.ListType):
+        return _each(_compile(info.item_type, {}))
+    if isinstance(info, inspect.StructType):
+        return _members(info)
+    return None
+
+
+def _members(info: inspect.StructType) -> Check | None:
+    checks = [(f.name, f.encode_name, check) for f in info.fields if (check := _compile(f.type, {}))]
+    if not checks:
+        return None
+
+    def check_members(value: Any, path: str) -> None:
+        if not isinstance(value, msgspec.Struct):
+            return
+        for name, wire_name, check in checks:
+            check(getattr(value, name), f"{path}.{wire_name}" if path else wire_name)
+
+    return check_members
+
+
+def _each(check: Check | None) -> Check | None:
+    if check is None:
+        return None
+
+    def check_items(value: Any, path: str) -> None:
+        if isinstance(value, list):
+            for position, item in enumerate(value):
+                check(item, f"{path}.{position}" if path else str(position))
+
+    return check_items
+
+
+def _text_check(schema: dict[str, Any]) -> Check:
+    ranges = list(_ranges(schema))
+
+    def check_text(value: Any, path: str) -> None:
+        if not isinstance(value, str):
+            return
+        length = utf16_length(value)
+        if any(low <= length <= high for low, high in ranges):
+            return
+        low, high = ranges[0]
+        bound = f"at least {low}" if length < low else f"at most {high}"
+        raise _bad(f"{path}: String must contain {bound} character(s)")
+
+    return check_text
+
+
+def _ranges(schema: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    for option in schema.get("anyOf", [schema]):
+        yield option.get("minLength", 0), option.get("maxLength", MAX_INT64)
+
+
+def _bad(message: str) -> KeysteadError:
+    return KeysteadError(ErrorCode.BAD_REQUEST, message)

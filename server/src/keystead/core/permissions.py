@@ -1,0 +1,54 @@
+"""The permission query language (contract keys-v1 §4.6).
+
+    query := string | {"and": [query, ...]} | {"or": [query, ...]}        arrays non-empty, any nesting
+
+A string holds iff it is literally an element of the held permissions: there are no wildcards.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from keystead.core.errors import ErrorCode, KeysteadError
+
+EVERYTHING = "*"
+"""The legacy permission that satisfies every operation (DECISIONS D7)."""
+
+
+def check_query(query: Any) -> None:
+    """Raise BAD_REQUEST unless the decoded JSON value `query` is a well-formed query.
+
+    An object with both `and` and `or` counts by its `and`; other members are ignored.
+    """
+    if isinstance(query, str):
+        return
+    if not isinstance(query, dict):
+        raise _malformed("a permission query is a text or an object with `and` or `or`")
+    operands = query["and"] if "and" in query else query.get("or")
+    if not isinstance(operands, list) or not operands:
+        raise _malformed("`and` and `or` of a permission query need a non-empty array")
+    for operand in operands:
+        check_query(operand)
+
+
+def satisfies(held: frozenset[str], query: Any) -> bool:
+    """Whether the `held` slugs satisfy a query that passed `check_query`."""
+    if isinstance(query, str):
+        return query in held
+    if "and" in query:
+        return all(satisfies(held, operand) for operand in query["and"])
+    return any(satisfies(held, operand) for operand in query["or"])
+
+
+def any_of(*slugs: str) -> tuple[str, ...]:
+    """The alternatives of which one is enough, `*` among them first."""
+    return (EVERYTHING, *slugs)
+
+
+def in_words(slugs: Iterable[str]) -> str:
+    """The alternatives as a phrase: `*, a or b`."""
+    *most, last = slugs
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _malformed(what: str) -> KeysteadError:
+    return KeysteadError(ErrorCode.BAD_REQUEST, f"authorization.permissions: {what}")

@@ -1,0 +1,288 @@
+"""What the services need from the outside, and what each implementation must keep.
+
+Adapters (`stores`, `limiters`, `sinks`) implement these; only `assembly.py` chooses them. Times come in as arguments:
+no adapter asks a clock.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from enum import Enum
+from typing import Literal, Protocol, TypeVar
+
+from keystead.core.credits import Spend
+from keystead.core.entities import (
+    Api,
+    AuditEntry,
+    DataKey,
+    Identity,
+    Key,
+    Permission,
+    Ratelimit,
+    Role,
+    Workspace,
+)
+from keystead.core.verify import VerifiableKey
+from keystead.core.window import LimitDemand, LimitReading
+
+T = TypeVar("T")
+
+
+class Unknown(Enum):
+    """Says that memory can not tell whether a key exists."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN = Unknown.UNKNOWN
+
+
+class Workspaces(Protocol):
+    """The tenants."""
+
+    def get(self, workspace_id: str) -> Workspace | None:
+        """The workspace, or None."""
+
+    def insert(self, workspace: Workspace) -> None:
+        """Add one."""
+
+    def set_enabled(self, workspace_id: str, enabled: bool) -> None:
+        """Enable or disable one."""
+
+    def is_empty(self) -> bool:
+        """Whether the database has never been used."""
+
+
+class Apis(Protocol):
+    """Apis with their keyspaces; deleted ones are never returned."""
+
+    def get(self, api_id: str, workspace_id: str) -> Api | None:
+        """The live api of that workspace, or None."""
+
+    def of_keyspace(self, keyspace_id: str) -> Api | None:
+        """The live api a keyspace belongs to, or None."""
+
+    def insert(self, api: Api) -> None:
+        """Add an api, and its keyspace if it names one."""
+
+    def replace(self, api: Api) -> None:
+        """Store the api's new settings."""
+
+    def page(self, workspace_id: str, after_id: str, limit: int) -> list[Api]:
+        """Up to `limit` apis of the workspace with an id greater than `after_id`, by id."""
+
+    def count(self, workspace_id: str) -> int:
+        """How many apis the workspace has."""
+
+
+class Keys(Protocol):
+    """Key records. Every change of one invalidates its cached form when the unit commits."""
+
+    def get(self, key_id: str, workspace_id: str) -> Key | None:
+        """The live key of that workspace, or None."""
+
+    def find(self, key_id: str) -> Key | None:
+        """The live key, in any workspace, or None."""
+
+    def by_hash(self, hash_: str) -> Key | None:
+        """The key with that hash, deleted or not, in any workspace, or None."""
+
+    def by_owner(self, owner_id: str, workspace_id: str) -> list[Key]:
+        """The live keys of the workspace whose own owner id is `owner_id`, by id."""
+
+    def insert(self, key: Key) -> None:
+        """Add one. Raises CONFLICT when its hash is known, soft-deleted keys included."""
+
+    def replace(self, key: Key) -> None:
+        """Store the record's new state (matched by id)."""
+
+    def delete(self, key: Key) -> None:
+        """Remove the record and everything that belongs to it; the hash is free again."""
+
+    def limits(self, key_id: str) -> list[Ratelimit]:
+        """The key-level limits, in order of creation."""
+
+    def put_limit(self, key: Key, limit: Ratelimit) -> None:
+        """Add a key-level limit, or replace the one of that name."""
+
+    def drop_limit(self, key: Key, name: str) -> None:
+        """Remove the key-level limit of that name, if there is one."""
+
+    def permissions(self, key_id: str) -> list[Permission]:
+        """The directly attached permissions, in order of attachment."""
+
+    def roles(self, key_id: str) -> list[Role]:
+        """The attached roles, in order of attachment."""
+
+    def connect_permissions(self, key: Key, permission_ids: Iterable[str]) -> None:
+        """Attach permissions that are not attached yet."""
+
+    def disconnect_permissions(self, key: Key, permission_ids: Iterable[str]) -> None:
+        """Detach permissions."""
+
+    def connect_roles(self, key: Key, role_ids: Iterable[str]) -> None:
+        """Attach roles that are not attached yet."""
+
+    def disconnect_roles(self, key: Key, role_ids: Iterable[str]) -> None:
+        """Detach roles."""
+
+    def ciphertext(self, key_id: str) -> tuple[str, str] | None:
+        """The encrypted secret and the id of its data key, or None when the key is not recoverable."""
+
+    def put_ciphertext(self, key_id: str, ciphertext: str, data_key_id: str) -> None:
+        """Keep the encrypted secret of a recoverable key."""
+
+
+class Permissions(Protocol):
+    """Permissions of a workspace; slugs are unique in it and compared exactly."""
+
+    def by_ids(self, workspace_id: str, ids: Sequence[str]) -> dict[str, Permission]:
+        """Id → permission, for those of the workspace."""
+
+    def by_slugs(self, workspace_id: str, slugs: Sequence[str]) -> dict[str, Permission]:
+        """Slug → permission, for those of the workspace."""
+
+    def insert(self, workspace_id: str, permission: Permission, now_ms: int) -> None:
+        """Add one. Raises CONFLICT when the slug is taken."""
+
+
+class Roles(Protocol):
+    """Roles of a workspace; names are unique in it and compared exactly."""
+
+    def by_ids(self, workspace_id: str, ids: Sequence[str]) -> dict[str, Role]:
+        """Id → role, for those of the workspace."""
+
+    def by_names(self, workspace_id: str, names: Sequence[str]) -> dict[str, Role]:
+        """Name → role, for those of the workspace."""
+
+    def insert(self, workspace_id: str, role: Role, now_ms: int) -> None:
+        """Add one. Raises CONFLICT when the name is taken."""
+
+    def permissions(self, role_id: str) -> list[Permission]:
+        """The role's permissions, in order of attachment."""
+
+    def connect_permissions(self, role_id: str, permission_ids: Iterable[str]) -> None:
+        """Attach permissions; every key that has the role is affected."""
+
+    def disconnect_permissions(self, role_id: str, permission_ids: Iterable[str]) -> None:
+        """Detach permissions; every key that has the role is affected."""
+
+
+class Identities(Protocol):
+    """Identities of a workspace and their ratelimits."""
+
+    def get(self, identity_id: str, workspace_id: str) -> Identity | None:
+        """The identity of that workspace, or None."""
+
+    def by_external_id(self, external_id: str, workspace_id: str) -> Identity | None:
+        """The identity with that external id, any environment, or None."""
+
+    def insert(self, identity: Identity, now_ms: int) -> None:
+        """Add one. Raises CONFLICT when the external id is taken."""
+
+    def limits(self, identity_id: str) -> list[Ratelimit]:
+        """The identity's limits, in order of creation."""
+
+    def put_limit(self, identity_id: str, limit: Ratelimit) -> None:
+        """Add a limit; every key of the identity is affected."""
+
+
+class DataKeys(Protocol):
+    """The wrapped encryption keys of workspaces."""
+
+    def current(self, workspace_id: str) -> DataKey | None:
+        """The one new secrets are sealed with, or None."""
+
+    def get(self, data_key_id: str) -> DataKey | None:
+        """The data key, or None."""
+
+    def insert(self, data_key: DataKey) -> None:
+        """Add one; it becomes the current one of its workspace."""
+
+    def all(self) -> list[DataKey]:
+        """Every data key, by id."""
+
+    def rewrap(self, data_key_id: str, wrapped: str, key_encryption_key_id: str) -> None:
+        """Store a data key wrapped anew."""
+
+
+class Audit(Protocol):
+    """The audit log; entries are only ever added."""
+
+    def add(self, entries: Iterable[AuditEntry]) -> None:
+        """Append entries."""
+
+    def of_workspace(self, workspace_id: str) -> list[AuditEntry]:
+        """A workspace's entries, oldest first."""
+
+
+class Transaction(Protocol):
+    """One unit of work: all of it becomes durable together, or none of it. Valid only while the unit runs."""
+
+    @property
+    def workspaces(self) -> Workspaces: ...
+
+    @property
+    def apis(self) -> Apis: ...
+
+    @property
+    def keys(self) -> Keys: ...
+
+    @property
+    def permissions(self) -> Permissions: ...
+
+    @property
+    def roles(self) -> Roles: ...
+
+    @property
+    def identities(self) -> Identities: ...
+
+    @property
+    def data_keys(self) -> DataKeys: ...
+
+    @property
+    def audit(self) -> Audit: ...
+
+
+
+class Store(Protocol):
+    """Where everything but counters and events is kept."""
+
+    def write(self, unit: Callable[[Transaction], T]) -> Awaitable[T]:
+        """Run `unit` and answer after its commit.
+
+        Units run one after the other and see each other's changes. When `unit` raises, nothing of it remains and the
+        exception is the answer. When this returns, no verification answers from what was before. Raises
+        INTERNAL_SERVER_ERROR with reason UNAVAILABLE when storage takes no writes.
+        """
+
+    def read(self, query: Callable[[Transaction], T]) -> Awaitable[T]:
+        """Run `query` on a consistent snapshot that contains every acknowledged write."""
+
+    def spend(self, key_id: str, cost: int, now_ms: int) -> Awaitable[Spend | None]:
+        """Take `cost` credits, exactly and durably; None when the key is gone.
+
+        Refills that are due at `now_ms` are applied first. An accepted spend is answered after its commit, and so is
+        every answer that depends on one: it can not be forgotten by a crash.
+        """
+
+    def cached(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
+        """What is in memory: the live key, None when no live key has that hash, or UNKNOWN: ask `find`."""
+
+    def find(self, hash_: str) -> Awaitable[VerifiableKey | None]:
+        """The live key with that hash, from memory or storage; None when there is none."""
+
+
+class Limiter(Protocol):
+    """Counters of fixed windows."""
+
+    def take(self, demands: Sequence[LimitDemand], now_ms: int) -> list[LimitReading]:
+        """Answer every demand, in order; each is evaluated and taken on its own, nothing is rolled back (§4.4).
+
+        Check and take of one demand are atomic.
+        """
+
+
+class VerificationLog(Protocol):
+    """Where verification events go. An event is on its way to disk before the answer leaves."""
+
+    def record(self, line: bytes) -> None:
+        """Buffer one encoded event."""

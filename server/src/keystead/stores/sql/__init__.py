@@ -1,0 +1,1 @@
+"""The statements of the main database, in SQLAlchemy Core, for every engine."""

@@ -1,0 +1,388 @@
+"""The embedded database: SQLite in WAL mode, one writer thread with group commit, readers beside it.
+
+Invariants kept here:
+
+* One thread writes. It takes whatever is waiting, runs it in order inside one transaction, each unit in a savepoint of
+  its own, commits once (`synchronous=FULL`: one fsync), and only then are the callers answered.
+* A unit that raises leaves nothing behind; a commit that fails fails every caller of the group.
+* Before the commit the cache is fenced for what the group touched; the fence is lifted before the callers are answered.
+* Consecutive spends of a group are settled together: one SELECT, the arithmetic of `core.credits` in order of arrival,
+  one UPDATE. What a verification was told is what the database holds.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Literal, TypeVar, cast
+
+import msgspec
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import QueuePool
+
+from keystead.core.credits import Account, Spend, refilled, spend
+from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
+from keystead.core.ids import IdPrefix, new_id
+from keystead.core.refills import refill_entry, with_refill
+from keystead.core.verify import VerifiableKey
+from keystead.ports import Transaction, Unknown
+from keystead.stores.cache import KeyCache
+from keystead.stores.migrate import upgrade
+from keystead.stores.migrations import HEAD
+from keystead.stores.sql.touched import Touched
+from keystead.stores.sql.transaction import SqlTransaction
+from keystead.stores.verifiable import LookupRow, verifiable_key
+
+T = TypeVar("T")
+
+_log = structlog.get_logger()
+
+_MAX_GROUP = 1024
+_READERS = 4
+_BUSY_TIMEOUT_S = 10.0
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    # FULL: a commit is on disk when it returns, which is what "acknowledged" promises.
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA mmap_size=1073741824",
+    "PRAGMA temp_store=MEMORY",
+)
+
+_LOOKUP = """
+SELECT k.id, k.keyspace_id, k.workspace_id, k.for_workspace_id, w.enabled, f.enabled, k.enabled, a.id, a.ip_whitelist,
+  k.name, k.owner_id, k.meta, k.expires_ms, k.environment, k.remaining IS NOT NULL, i.id, i.external_id, i.meta,
+  (SELECT json_group_array(json_array(name, "limit", duration_ms, auto_apply)) FROM
+    (SELECT name, "limit", duration_ms, auto_apply FROM ratelimits WHERE key_id = k.id ORDER BY seq)),
+  CASE WHEN i.id IS NULL THEN '[]' ELSE
+    (SELECT json_group_array(json_array(name, "limit", duration_ms, auto_apply)) FROM
+      (SELECT name, "limit", duration_ms, auto_apply FROM ratelimits WHERE identity_id = i.id ORDER BY seq)) END,
+  (SELECT json_group_array(slug) FROM
+    (SELECT p.slug FROM keys_permissions l JOIN permissions p ON p.id = l.permission_id
+     WHERE l.key_id = k.id ORDER BY l.seq)),
+  (SELECT json_group_array(name) FROM
+    (SELECT r.name FROM keys_roles l JOIN roles r ON r.id = l.role_id WHERE l.key_id = k.id ORDER BY l.seq)),
+  (SELECT json_group_array(slug) FROM
+    (SELECT p.slug FROM keys_roles l JOIN roles_permissions m ON m.role_id = l.role_id
+     JOIN permissions p ON p.id = m.permission_id WHERE l.key_id = k.id ORDER BY l.seq, m.seq))
+FROM keys k
+JOIN apis a ON a.keyspace_id = k.keyspace_id AND a.deleted_at_ms IS NULL
+JOIN workspaces w ON w.id = k.workspace_id
+LEFT JOIN workspaces f ON f.id = k.for_workspace_id
+LEFT JOIN identities i ON i.id = k.identity_id
+WHERE k.hash = ? AND k.deleted_at_ms IS NULL
+"""
+
+_ACCOUNTS = """
+SELECT id, remaining, refill_amount, refill_day, last_refill_at_ms, refill_considered_at_ms FROM keys
+WHERE deleted_at_ms IS NULL AND id IN (SELECT value FROM json_each(?))
+"""
+
+_SETTLE = """
+UPDATE keys SET remaining = s.remaining, refill_considered_at_ms = s.considered_at_ms
+FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS remaining,
+             json_extract(value, '$[2]') AS considered_at_ms FROM json_each(?)) AS s
+WHERE keys.id = s.id
+"""
+
+
+class _Work:
+    """Something a caller waits for."""
+
+    __slots__ = ("error", "future", "result")
+
+    def __init__(self, future: "asyncio.Future[Any]") -> None:
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def answer(self) -> None:
+        if self.future.done():  # the caller went away; what was committed stays committed
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class _UnitWork(_Work):
+    __slots__ = ("unit",)
+
+    def __init__(self, future: "asyncio.Future[Any]", unit: Callable[[Transaction], Any]) -> None:
+        super().__init__(future)
+        self.unit = unit
+
+
+class _SpendWork(_Work):
+    __slots__ = ("cost", "key_id", "now_ms")
+
+    def __init__(self, future: "asyncio.Future[Any]", key_id: str, cost: int, now_ms: int) -> None:
+        super().__init__(future)
+        self.key_id = key_id
+        self.cost = cost
+        self.now_ms = now_ms
+
+
+class SqliteStore:
+    """`ports.Store` on an SQLite file. Open it on the event loop's thread, inside the loop; `close` when done."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_cached_keys: int = 200_000,
+        max_cached_absent: int = 10_000,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """Opens the file, creates or upgrades its schema and starts the writer.
+
+        Raises StartupError when the file can not be opened or written, or is newer than this program.
+        """
+        self._random = random
+        self._loop = asyncio.get_running_loop()
+        self.cache = KeyCache(max_cached_keys, max_cached_absent)
+        self._engine = _engine(path)
+        with _explained(path):
+            _probe_writable(self._engine)
+            upgrade(self._engine, Path(__file__).parent / "migrations", HEAD)
+            self._lookup = _connect(path)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="keystead-reader")
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write_until_closed, name="keystead-writer", daemon=True)
+        self._writer.start()
+
+    def write(self, unit: Callable[[Transaction], T]) -> Awaitable[T]:
+        """See `ports.Store.write`."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_UnitWork(future, unit))
+        return future
+
+    def read(self, query: Callable[[Transaction], T]) -> Awaitable[T]:
+        """See `ports.Store.read`."""
+        return self._loop.run_in_executor(self._readers, self._read, query)
+
+    def spend(self, key_id: str, cost: int, now_ms: int) -> Awaitable[Spend | None]:
+        """See `ports.Store.spend`."""
+        future: asyncio.Future[Spend | None] = self._loop.create_future()
+        self._queue.put(_SpendWork(future, key_id, cost, now_ms))
+        return future
+
+    def cached(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
+        """See `ports.Store.cached`."""
+        return self.cache.get(hash_)
+
+    async def find(self, hash_: str) -> VerifiableKey | None:
+        """See `ports.Store.find`: a look-up by the driver's own cursor on the loop's thread, about 30 µs."""
+        return self.cache.load(hash_, self._find)
+
+    async def close(self) -> None:
+        """Finish everything that was accepted, then close the file."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._readers.shutdown()
+        self._lookup.close()
+        self._engine.dispose()
+
+    def _find(self, hash_: str) -> VerifiableKey | None:
+        row = self._lookup.execute(_LOOKUP, (hash_,)).fetchone()
+        return verifiable_key(LookupRow._make(row)) if row else None
+
+    def _read(self, query: Callable[[Transaction], T]) -> T:
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                return query(SqlTransaction(connection))
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+
+    def _write_until_closed(self) -> None:
+        with self._engine.connect() as connection:
+            while True:
+                group, closing = self._next_group()
+                if group:
+                    touched = self._run_group(connection, group)
+                    self._loop.call_soon_threadsafe(self._answer, group, touched)
+                if closing:
+                    return
+
+    def _next_group(self) -> tuple[list[_Work], bool]:
+        """Wait for work, then take all that is there."""
+        group: list[_Work] = []
+        work = self._queue.get()
+        while work is not None:
+            group.append(work)
+            if len(group) == _MAX_GROUP:
+                return group, False
+            try:
+                work = self._queue.get_nowait()
+            except Empty:
+                return group, False
+        return group, True
+
+    def _run_group(self, connection: Connection, group: list[_Work]) -> Touched:
+        """Run the group in one transaction and commit it; failures are noted on the work they belong to."""
+        transaction = SqlTransaction(connection)
+        touched = Touched()
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            for run in _runs(group):
+                self._run_in_savepoint(connection, run, transaction)
+            touched = transaction.touched
+            self.cache.fence(touched)
+            connection.exec_driver_sql("COMMIT")
+        except Exception as error:
+            _log.error("storage failed, nothing of the group was written", error=str(error), units=len(group))
+            _roll_back(connection)
+            for work in group:
+                work.error = _unavailable(error)
+        return touched
+
+    def _run_in_savepoint(
+        self, connection: Connection, run: Sequence[_Work], transaction: SqlTransaction
+    ) -> None:
+        connection.exec_driver_sql("SAVEPOINT unit")
+        try:
+            first = run[0]
+            if isinstance(first, _UnitWork):
+                first.result = first.unit(transaction)
+            else:
+                _settle(connection, transaction, cast("Sequence[_SpendWork]", run), self._random)
+        except Exception as error:
+            # A full disk may have ended the whole transaction; then there is no savepoint to go back to.
+            if not _driver(connection).in_transaction:
+                raise
+            connection.exec_driver_sql("ROLLBACK TO unit")
+            for work in run:
+                work.error = _unavailable(error) if isinstance(error, OperationalError) else error
+        connection.exec_driver_sql("RELEASE unit")
+
+    def _answer(self, group: list[_Work], touched: Touched) -> None:
+        self.cache.lift(touched)
+        for work in group:
+            work.answer()
+
+
+def _runs(group: list[_Work]) -> Iterator[Sequence[_Work]]:
+    """Units one by one, consecutive spends together."""
+    spends: list[_Work] = []
+    for work in group:
+        if isinstance(work, _SpendWork):
+            spends.append(work)
+            continue
+        if spends:
+            yield spends
+            spends = []
+        yield (work,)
+    if spends:
+        yield spends
+
+
+def _settle(
+    connection: Connection,
+    transaction: SqlTransaction,
+    spends: Sequence[_SpendWork],
+    random: Callable[[int], bytes],
+) -> None:
+    """Decide the spends in order of arrival and write each key's balance once."""
+    driver = _driver(connection)
+    key_ids = msgspec.json.encode(list({work.key_id for work in spends})).decode()
+    accounts = {row[0]: Account(*row[1:]) for row in driver.execute(_ACCOUNTS, (key_ids,))}
+    changed: dict[str, Account] = {}
+    for work in spends:
+        account = accounts.get(work.key_id)
+        if account is None:
+            continue
+        current = refilled(account, work.now_ms)
+        if current is not account:
+            _persist_refill(transaction, work.key_id, work.now_ms, random)
+        work.result, after = spend(current, work.cost, work.now_ms)
+        accounts[work.key_id] = after
+        if after is not current:
+            changed[work.key_id] = after
+    if changed:
+        rows = [(key_id, account.remaining, account.considered_at_ms) for key_id, account in changed.items()]
+        driver.execute(_SETTLE, (msgspec.json.encode(rows).decode(),))
+
+
+def _persist_refill(
+    transaction: SqlTransaction, key_id: str, now_ms: int, random: Callable[[int], bytes]
+) -> None:
+    key = transaction.keys.find(key_id)
+    if key is not None:
+        key = with_refill(key, now_ms)
+        transaction.keys.replace(key)
+        transaction.audit.add([refill_entry(key, new_id(IdPrefix.AUDIT_ENTRY, now_ms, random))])
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=_READERS + 1,
+        max_overflow=2,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_S},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        _prepare(connection)
+
+    return engine
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+    _prepare(connection)
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    # The store says BEGIN itself: the driver's own habit differs between reading and writing.
+    connection.isolation_level = None
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
+
+
+def _probe_writable(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("ROLLBACK")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, sqlite3.OperationalError) as error:
+        cause = getattr(error, "orig", error)
+        raise StartupError(f"The database {path} cannot be opened for writing: {cause}.") from error
+    except sqlite3.DatabaseError as error:
+        raise StartupError(f"The database {path} is not readable as SQLite: {error}.") from error
+
+
+def _roll_back(connection: Connection) -> None:
+    if _driver(connection).in_transaction:
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _unavailable(error: BaseException) -> KeysteadError:
+    failure = KeysteadError(
+        ErrorCode.INTERNAL_SERVER_ERROR,
+        "storage takes no writes at the moment, nothing was changed",
+        Reason.UNAVAILABLE,
+    )
+    failure.__cause__ = error
+    return failure
