@@ -1,0 +1,270 @@
+"""Carries verification events from the spool to analytics, each exactly once.
+
+A round reads what is new in the spool, counts it in memory, and stores the counts together with the position they
+reach. A segment is deleted only after the committed position has left it. Nothing here fails a request: while
+analytics takes nothing, the spool grows, and the next round tries again.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+import structlog
+
+from keystead.sinks import segments
+from keystead.sinks.analytics import COUNTED_OUTCOMES, Counts, Subject
+from keystead.sinks.segments import Chunk, Position
+from keystead.sinks.spool import Spool
+
+_log = structlog.get_logger(__name__)
+_HOUR_MS = 3_600_000
+_REPORT_EVERY_S = 60.0
+_OUTCOME_INDEX = {outcome: index for index, outcome in enumerate(COUNTED_OUTCOMES)}
+
+
+class Sink(Protocol):
+    """Where counts go."""
+
+    def position(self) -> Position:
+        """Up to where the spool is counted."""
+
+    def add(self, counts: Counts, before: Position, after: Position) -> None:
+        """Durably add counts and move the position, both or neither; raises if the position is not `before`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far analytics is behind, for metrics. Events are counted since the start of the process.
+
+    `recorded_events` were flushed to the spool, `transferred_events` reached analytics (events that an earlier process
+    left in the spool included), `dropped_events` were lost because the disk took no writes, `corrupt_lines` and
+    `corrupt_segments` were passed over. `waiting_bytes` is what is in the spool now and not in analytics.
+    """
+
+    recorded_events: int
+    transferred_events: int
+    dropped_events: int
+    corrupt_lines: int
+    corrupt_segments: int
+    waiting_bytes: int
+
+
+class _Event(msgspec.Struct, array_like=True, gc=False):
+    """A line of the spool (`keystead.core.events`); the bound on the time is the year 9999."""
+
+    time_ms: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+    request_id: str
+    outcome: Literal[
+        "VALID",
+        "FORBIDDEN",
+        "USAGE_EXCEEDED",
+        "RATE_LIMITED",
+        "DISABLED",
+        "INSUFFICIENT_PERMISSIONS",
+        "EXPIRED",
+    ]
+    tags: tuple[str, ...]
+    workspace_id: str
+    keyspace_id: str
+    key_id: str
+    identity_id: str | None
+    external_id: str | None
+
+
+_decoder = msgspec.json.Decoder(_Event)
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _Round:
+    """What one round has counted so far."""
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+        self.counts: dict[tuple[int, Subject], list[int]] = {}
+        self.events = 0
+        self.bytes = 0
+        self.corrupt_lines = 0
+        self.corrupt_segments = 0
+
+    def take(self, chunk: Chunk) -> None:
+        if chunk.lines:
+            self._count(self._decode(chunk))
+            self.bytes += len(chunk.lines)
+        elif chunk.torn_bytes:
+            _log.info("verification_log_torn_line", segment=chunk.segment, bytes=chunk.torn_bytes)
+        self.position = chunk.position
+
+    def _decode(self, chunk: Chunk) -> list[_Event]:
+        try:
+            return _decoder.decode_lines(chunk.lines)
+        except _UNDECODABLE:
+            return self._decode_line_by_line(chunk)
+
+    def _decode_line_by_line(self, chunk: Chunk) -> list[_Event]:
+        events, reasons = [], []
+        for line in chunk.lines.removesuffix(b"\n").split(b"\n"):
+            try:
+                events.append(_decoder.decode(line))
+            except _UNDECODABLE as error:
+                reasons.append(str(error))
+        self.corrupt_lines += len(reasons)
+        _log.error(
+            "verification_log_corrupt_lines",
+            segment=chunk.segment,
+            before_byte=chunk.position.offset,
+            lines=len(reasons),
+            first_reason=reasons[0],
+        )
+        return events
+
+    def _count(self, events: list[_Event]) -> None:
+        # A plain loop over local names: this is most of what an event costs (measured in the ADR).
+        counts, new, index = self.counts, Subject, _OUTCOME_INDEX
+        for event in events:
+            subject = new(
+                event.tags,
+                event.workspace_id,
+                event.keyspace_id,
+                event.key_id,
+                event.identity_id,
+                event.external_id,
+            )
+            key = (event.time_ms - event.time_ms % _HOUR_MS, subject)
+            counted = counts.get(key)
+            if counted is None:
+                counted = counts[key] = [0] * len(COUNTED_OUTCOMES)
+            counted[index[event.outcome]] += 1
+        self.events += len(events)
+
+
+class Transfer:
+    """A thread that runs a round every `interval_s` seconds, and at once while a round was full.
+
+    A round ends after the chunk that reaches `max_round_events` or `max_round_bytes`, which bounds its memory.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        sink: Sink,
+        *,
+        interval_s: float = 1.0,
+        max_round_events: int = 20_000,
+        max_round_bytes: int = 8 * 1024 * 1024,
+    ) -> None:
+        self._spool = spool
+        self._sink = sink
+        self._interval_s = interval_s
+        self._max_round_events = max_round_events
+        self._max_round_bytes = max_round_bytes
+        self._transferred_events = 0
+        self._corrupt_lines = 0
+        self._corrupt_segments = 0
+        self._reported_s: float | None = None
+        self._round_lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to transfer in the background."""
+        self._thread = threading.Thread(target=self._run, name="verification-transfer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Transfer everything flushed so far and end the thread.
+
+        What analytics does not take now stays in the spool for the next start.
+        """
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._transfer_all()
+
+    def transfer_once(self) -> bool:
+        """Run one round; True if there is more to transfer at once.
+
+        Raises what the spool's folder or the sink raises; nothing is lost or counted twice by that.
+        """
+        with self._round_lock:
+            self._spool.sync_finished()
+            before = self._sink.position()
+            done = _Round(self._first_position(before))
+            has_more = self._fill(done)
+            if done.position != before:
+                self._sink.add(done.counts, before, done.position)
+            self._transferred_events += done.events
+            self._corrupt_lines += done.corrupt_lines
+            self._corrupt_segments += done.corrupt_segments
+            self._delete_segments_before(done.position.segment)
+            return has_more
+
+    def lag(self) -> Lag:
+        """How far analytics is behind; asks the sink for its position."""
+        position = self._sink.position()
+        waiting_bytes = 0
+        for number in segments.numbers_in(self._spool.folder):
+            if number >= position.segment:
+                waiting_bytes += _size(self._spool, number)
+                waiting_bytes -= position.offset if number == position.segment else 0
+        return Lag(
+            recorded_events=self._spool.recorded_events,
+            transferred_events=self._transferred_events,
+            dropped_events=self._spool.dropped_events,
+            corrupt_lines=self._corrupt_lines,
+            corrupt_segments=self._corrupt_segments,
+            waiting_bytes=max(waiting_bytes, 0),
+        )
+
+    def _first_position(self, stored: Position) -> Position:
+        if stored.segment <= self._spool.segment:
+            return stored
+        # Numbers only grow, so the stored position speaks of another folder than this one.
+        _log.error("verification_log_replaced", stored_segment=stored.segment, newest_segment=self._spool.segment)
+        return Position(0, 0)
+
+    def _fill(self, done: _Round) -> bool:
+        """Count the spool from the round's position on; True if the round was full before the end."""
+        folder = self._spool.folder
+        try:
+            for chunk in segments.read_from(folder, done.position):
+                done.take(chunk)
+                if done.events >= self._max_round_events or done.bytes >= self._max_round_bytes:
+                    return True
+        except segments.UnreadableSegment as error:
+            aside = segments.set_aside(folder, error.number)
+            done.corrupt_segments += 1
+            _log.error("verification_log_unreadable_segment", reason=str(error), kept_as=str(aside))
+            return True
+        return False
+
+    def _delete_segments_before(self, segment: int) -> None:
+        for number in segments.numbers_in(self._spool.folder):
+            if number < segment:
+                segments.path_of(self._spool.folder, number).unlink()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            self._transfer_all()
+
+    def _transfer_all(self) -> None:
+        try:
+            while self.transfer_once():
+                pass
+        except Exception as error:  # whatever it is, the thread must live to try again
+            self._report_failure(error)
+
+    def _report_failure(self, error: Exception) -> None:
+        now_s = time.monotonic()
+        if self._reported_s is None or now_s - self._reported_s >= _REPORT_EVERY_S:
+            self._reported_s = now_s
+            _log.error("verification_transfer_failed", error=str(error), exc_info=error)
+
+
+def _size(spool: Spool, number: int) -> int:
+    try:
+        return segments.path_of(spool.folder, number).stat().st_size
+    except FileNotFoundError:  # deleted since it was listed
+        return 0

@@ -1,0 +1,384 @@
+"""From the spool to the analytics database, each event exactly once, and the counts by day."""
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from keystead.clock import ManualClock
+from keystead.core.events import encode_event, encode_subject
+from keystead.sinks import segments, tables
+from keystead.sinks.analytics import COUNTED_OUTCOMES, Analytics, Counts, DayCounts, PositionMoved, open_engine
+from keystead.sinks.segments import Position
+from keystead.sinks.spool import Spool
+from keystead.sinks.transfer import Lag, Transfer
+from keystead.stores import migrate
+from keystead.testing.schema import differences
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+NOW_MS = 1_767_225_600_000  # midnight
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("template") / "empty.db"
+    engine = open_engine(file)
+    migrate.upgrade(engine, tables.MIGRATIONS, tables.HEAD)
+    engine.dispose()
+    return file
+
+
+class Process:
+    """What one run of the server has open; `crash` drops it as kill -9 does."""
+
+    def __init__(self, folder: Path, **transfer: int) -> None:
+        self.spool = Spool(folder / "spool", segment_bytes=2_000, clock=ManualClock(NOW_MS))
+        self.engine = open_engine(folder / "analytics.db")
+        self.analytics = Analytics(self.engine)
+        self.transfer = Transfer(self.spool, self.analytics, **transfer)
+
+    def crash(self, torn: bytes = b"") -> None:
+        os.write(self.spool._fd, torn)
+        os.close(self.spool._fd)
+        self.engine.dispose()
+
+    def stop(self) -> None:
+        self.spool.close()
+        self.transfer.stop()
+        self.analytics.close()
+
+
+@pytest.fixture
+def process(tmp_path: Path, empty_database: Path) -> Iterator[Process]:
+    shutil.copy(empty_database, tmp_path / "analytics.db")
+    process = Process(tmp_path)
+    yield process
+    process.stop()
+
+
+def event(
+    key_id: str = "key_1",
+    outcome: str = "VALID",
+    time_ms: int = NOW_MS,
+    tags: tuple[str, ...] = (),
+    identity_id: str | None = None,
+) -> bytes:
+    external_id = identity_id and f"external {identity_id}"
+    return encode_event(
+        time_ms, "req_1", outcome, tags, encode_subject("ws_1", "ks_1", key_id, identity_id, external_id)
+    )
+
+
+def send(process: Process, *lines: bytes) -> None:
+    for line in lines:
+        process.spool.record(line)
+    process.spool.flush()
+
+
+def totals(engine: sa.Engine) -> dict[str, int]:
+    """Key → all its verifications."""
+    hourly = tables.verifications_hourly.c
+    total = sum((hourly[outcome.lower()] for outcome in COUNTED_OUTCOMES[1:]), hourly.valid)
+    key_id = tables.verification_subjects.c.key_id
+    query = (
+        sa.select(key_id, sa.func.sum(total))
+        .join_from(tables.verification_subjects, tables.verifications_hourly)
+        .group_by(key_id)
+    )
+    with engine.connect() as connection:
+        return dict(tuple(row) for row in connection.execute(query))
+
+
+def test_schema_is_what_the_migrations_make() -> None:
+    """The tables in code and the analytics migrations describe the same database."""
+    assert differences(tables.metadata, tables.MIGRATIONS, tables.HEAD) == []
+
+
+def test_events_are_counted_by_hour_outcome_identity_and_tags(process: Process) -> None:
+    """Every dimension keeps counts apart, later rounds add to earlier ones, and each outcome has its counter."""
+    send(process, *(event(outcome=outcome) for outcome in COUNTED_OUTCOMES))
+    assert not process.transfer.transfer_once()
+    send(
+        process,
+        event(time_ms=NOW_MS + HOUR_MS - 1),
+        event(time_ms=NOW_MS + HOUR_MS),
+        event(tags=("b", 'a"\n')),
+        event(identity_id="id_1"),
+    )
+    process.transfer.transfer_once()
+    with process.engine.connect() as connection:
+        rows = connection.execute(
+            sa.select(tables.verifications_hourly, tables.verification_subjects)
+            .join_from(tables.verification_subjects, tables.verifications_hourly)
+            .order_by("hour_ms", "subject_id")
+        )
+        found = [(row.hour_ms, row.identity_id, row.external_id, row.tags, *(row[2:9])) for row in rows]
+        assert found == [
+            (NOW_MS, "", "", "[]", 2, 1, 1, 1, 1, 1, 1),
+            (NOW_MS, "", "", '["b","a\\"\\n"]', 1, 0, 0, 0, 0, 0, 0),
+            (NOW_MS, "id_1", "external id_1", "[]", 1, 0, 0, 0, 0, 0, 0),
+            (NOW_MS + HOUR_MS, "", "", "[]", 1, 0, 0, 0, 0, 0, 0),
+        ]
+
+
+def test_days_that_overlap_the_range_are_summed_over_keys(process: Process) -> None:
+    """Whole UTC days touched by the range are counted, all keys together, ascending, zero days absent."""
+    send(
+        process,
+        event("key_1", "VALID", NOW_MS - 1),
+        event("key_1", "RATE_LIMITED", NOW_MS),
+        event("key_2", "VALID", NOW_MS + DAY_MS - 1),
+        event("key_2", "USAGE_EXCEEDED", NOW_MS + 2 * DAY_MS),
+        event("key_2", "DISABLED", NOW_MS + DAY_MS),
+        event("key_3", "VALID", NOW_MS),
+    )
+    process.transfer.transfer_once()
+    by_day = process.analytics.verifications_by_day
+    both = ["key_1", "key_2", "key_1", "key_unknown"]
+    before, first, third = (
+        DayCounts(NOW_MS - DAY_MS, 1, 0, 0),
+        DayCounts(NOW_MS, 1, 1, 0),
+        DayCounts(NOW_MS + 2 * DAY_MS, 0, 0, 1),
+    )
+    assert by_day(both, 0, NOW_MS * 2) == [before, first, third]
+    assert by_day(both, NOW_MS + 5, NOW_MS + 5) == [first]
+    assert by_day(both, NOW_MS - 1, NOW_MS) == [before, first]
+    assert by_day(both, NOW_MS + DAY_MS - 1, NOW_MS + 2 * DAY_MS) == [first, third]
+    assert by_day(both, NOW_MS + DAY_MS, NOW_MS + DAY_MS) == []
+    assert by_day(both, NOW_MS + 1, NOW_MS) == []
+    assert by_day([], 0, NOW_MS * 2) == []
+
+
+def test_any_number_of_keys_can_be_asked_for(process: Process) -> None:
+    """An owner with more keys than a statement takes parameters gets one sum over all of them."""
+    send(process, event("key_0"), event("key_34999"), event("key_35000"))
+    process.transfer.transfer_once()
+    keys = [f"key_{number}" for number in range(35_000)]
+    assert process.analytics.verifications_by_day(keys, NOW_MS, NOW_MS) == [DayCounts(NOW_MS, 2, 0, 0)]
+
+
+def test_rounds_are_bounded(tmp_path: Path, empty_database: Path) -> None:
+    """A long backlog is transferred in several rounds, by number of events or by bytes."""
+    shutil.copy(empty_database, tmp_path / "analytics.db")
+    for bound in ({"max_round_events": 10}, {"max_round_bytes": 1_000}):
+        process = Process(tmp_path, **bound)
+        for _ in range(3):
+            send(process, *(event() for _ in range(20)))
+            process.spool.rotate()
+        rounds = 1
+        while process.transfer.transfer_once():
+            rounds += 1
+        assert rounds == 4
+        assert process.transfer.lag().transferred_events == 60
+        process.stop()
+
+
+def test_finished_segments_are_deleted_after_their_transfer(process: Process) -> None:
+    """Only the segment being written remains once everything is transferred."""
+    for _ in range(5):
+        send(process, *(event() for _ in range(20)))
+        process.spool.rotate()
+    assert len(segments.numbers_in(process.spool.folder)) == 6
+    process.transfer.transfer_once()
+    assert segments.numbers_in(process.spool.folder) == [process.spool.segment]
+    assert totals(process.engine) == {"key_1": 100}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"[1,2",
+        b"",
+        b"\0" * 500,
+        b'[1,"req","VALID",[],"ws","ks","key\xff",null,null]',
+        b'[1,"req","SURPRISED",[],"ws","ks","key",null,null]',
+        b'[99999999999999999,"req","VALID",[],"ws","ks","key",null,null]',
+        b'[1,"req","VALID",{},"ws","ks","key",null,null]',
+        b"[" * 100_000,
+    ],
+)
+def test_corrupt_line_is_reported_and_passed_over(process: Process, damage: bytes) -> None:
+    """A damaged line costs that line only; it is counted and named in the log."""
+    with capture_logs() as logs:
+        send(process, event(), damage, event())
+        process.transfer.transfer_once()
+    assert totals(process.engine) == {"key_1": 2}
+    expected = 0 if damage == b"" else 1  # an empty line says nothing and hides nothing
+    assert process.transfer.lag().corrupt_lines == expected
+    assert [entry["event"] for entry in logs] == ["verification_log_corrupt_lines"] * expected
+
+
+def test_endless_line_does_not_stop_the_transfer(process: Process) -> None:
+    """Megabytes without a newline, as a broken file system leaves them, are passed over and reported."""
+    send(process, event())
+    process.spool.rotate()
+    first = segments.numbers_in(process.spool.folder)[0]
+    with segments.path_of(process.spool.folder, first).open("ab") as file:
+        file.write(b"\0" * 9_000_000)
+    send(process, event())
+    with capture_logs():
+        while process.transfer.transfer_once():
+            pass
+    assert totals(process.engine) == {"key_1": 2}
+    assert process.transfer.lag().corrupt_lines == 1
+    assert segments.numbers_in(process.spool.folder) == [process.spool.segment]
+
+
+def test_unreadable_segment_is_set_aside(process: Process) -> None:
+    """A segment that cannot be read at all is kept under another name and reported, and the rest is transferred."""
+    segments.path_of(process.spool.folder, 7).mkdir()
+    send(process, event())
+    with capture_logs() as logs:
+        while process.transfer.transfer_once():
+            pass
+    assert totals(process.engine) == {"key_1": 1}
+    assert process.transfer.lag().corrupt_segments == 1
+    assert [entry["event"] for entry in logs] == ["verification_log_unreadable_segment"]
+    assert (process.spool.folder / "0000000000000007.unreadable").is_dir()
+
+
+def test_replaced_spool_is_transferred_from_its_beginning(tmp_path: Path, process: Process) -> None:
+    """When the folder was emptied and the clock set back, new events are not mistaken for transferred ones."""
+    with process.engine.begin() as connection:
+        connection.execute(sa.update(tables.spool_position).values(segment=NOW_MS + 99, byte_offset=99))
+    send(process, event())
+    with capture_logs() as logs:
+        process.transfer.transfer_once()
+    assert totals(process.engine) == {"key_1": 1}
+    assert [entry["event"] for entry in logs] == ["verification_log_replaced"]
+
+
+def test_counts_are_not_added_from_a_moved_position(process: Process) -> None:
+    """Of two that transfer the same part of the spool, the second adds nothing."""
+    send(process, event())
+    start = process.analytics.position()
+    process.transfer.transfer_once()
+    with pytest.raises(PositionMoved):
+        process.analytics.add({}, start, Position(1, 1))
+    assert process.analytics.position() == Position(process.spool.segment, len(event()) + 1)
+
+
+def test_failing_database_only_makes_the_spool_grow(process: Process) -> None:
+    """While the database takes nothing the thread lives and reports once, and afterwards nothing is missing."""
+    with process.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE spool_position RENAME TO elsewhere"))
+    send(process, event())
+    with capture_logs() as logs:
+        process.transfer.stop()
+        process.transfer.stop()
+    assert [entry["event"] for entry in logs] == ["verification_transfer_failed"]
+    with process.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO spool_position"))
+    process.transfer.transfer_once()
+    assert totals(process.engine) == {"key_1": 1}
+
+
+def test_lag_tells_what_is_waiting(process: Process) -> None:
+    """Metrics see recorded, transferred and waiting events, and bytes left by an earlier process too."""
+    send(process, event(), event())
+    line_bytes = len(event()) + 1
+    assert process.transfer.lag() == Lag(2, 0, 0, 0, 0, 2 * line_bytes)
+    process.transfer.transfer_once()
+    send(process, event())
+    assert process.transfer.lag() == Lag(3, 2, 0, 0, 0, line_bytes)
+
+
+def test_thread_transfers_and_stop_drains(tmp_path: Path, empty_database: Path) -> None:
+    """The thread transfers by itself, and stopping counts everything flushed before, by whichever round."""
+    shutil.copy(empty_database, tmp_path / "analytics.db")
+    process = Process(tmp_path)
+    transferred = threading.Event()
+    add = process.analytics.add
+
+    def add_and_tell(counts: Counts, before: Position, after: Position) -> None:
+        add(counts, before, after)
+        transferred.set()
+
+    process.analytics.add = add_and_tell  # type: ignore[method-assign]
+    process.transfer = Transfer(process.spool, process.analytics, interval_s=0.001)
+    process.transfer.start()
+    send(process, event())
+    assert transferred.wait(timeout=30)
+    send(process, event())
+    process.transfer.stop()
+    assert totals(process.engine) == {"key_1": 2}
+    process.stop()
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
+STEPS = st.one_of(
+    st.just("record"),
+    st.just("flush"),
+    st.just("rotate"),
+    st.just("transfer"),
+    st.just("crash before commit"),
+    st.just("crash before deletion"),
+    st.tuples(st.just("crash"), st.integers(0, 200)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(STEPS, max_size=30), events_per_record=st.integers(1, 30))
+def test_flushed_events_are_counted_exactly_once_whatever_is_killed(
+    empty_database: Path, steps: list[str | tuple[str, int]], events_per_record: int
+) -> None:
+    """After any interleaving of work and crashes every flushed event is counted once, and nothing else is."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(empty_database, folder / "analytics.db")
+        process = Process(folder, max_round_events=7, max_round_bytes=3_000)
+        recorded: list[str] = []
+        flushed: list[str] = []
+        number = 0
+        for step in steps:
+            if step == "record":
+                for _ in range(events_per_record):
+                    number += 1
+                    recorded.append(f"key_{number}")
+                    process.spool.record(event(recorded[-1]))
+            elif step in ("flush", "rotate"):
+                process.spool.flush() if step == "flush" else process.spool.rotate()
+                flushed += recorded
+                recorded = []
+            elif step == "transfer":
+                process.transfer.transfer_once()
+            else:
+                torn = die(process, step)
+                process.crash(event("key_torn")[:torn])
+                process = Process(folder, max_round_events=7, max_round_bytes=3_000)
+                recorded = []
+        process.spool.flush()
+        process.stop()
+        engine = open_engine(folder / "analytics.db")
+        assert totals(engine) == dict.fromkeys([*flushed, *recorded], 1)
+        engine.dispose()
+
+
+def die(process: Process, step: str | tuple[str, int]) -> int:
+    """Bring a process to where it is killed; the bytes of a line it was writing."""
+    if isinstance(step, tuple):
+        return step[1]
+    if step == "crash before commit":
+        sa.event.listen(process.engine, "commit", kill)
+    else:
+        process.transfer._delete_segments_before = kill  # type: ignore[method-assign]
+    with contextlib.suppress(Killed):
+        process.transfer.transfer_once()
+    return 0
