@@ -1,0 +1,30 @@
+from unkey_py import basesdk as basesdk
+from unkey_py import httpclient as httpclient
+from unkey_py import keys as keys
+from unkey_py import models as models
+from unkey_py import sdk as sdk
+from unkey_py import sdkconfiguration as sdkconfiguration
+from unkey_py import types as types
+from unkey_py import utils as utils
+from unkey_py._version import __gen_version__ as __gen_version__
+from unkey_py._version import __openapi_doc_version__ as __openapi_doc_version__
+from unkey_py._version import __title__ as __title__
+from unkey_py._version import __user_agent__ as __user_agent__
+from unkey_py._version import __version__ as __version__
+from unkey_py.basesdk import BaseSDK as BaseSDK
+from unkey_py.httpclient import AsyncHttpClient as AsyncHttpClient
+from unkey_py.httpclient import HttpClient as HttpClient
+from unkey_py.keys import Keys as Keys
+from unkey_py.models import *
+from unkey_py.sdk import Unkey as Unkey
+from unkey_py.sdkconfiguration import SERVERS as SERVERS
+from unkey_py.sdkconfiguration import SDKConfiguration as SDKConfiguration
+from unkey_py.types import UNSET as UNSET
+from unkey_py.types import OptionalNullable as OptionalNullable
+from unkey_py.utils import Logger as Logger
+from unkey_py.utils import RetryConfig as RetryConfig
+
+VERSION: str
+OPENAPI_DOC_VERSION: str
+SPEAKEASY_GENERATOR_VERSION: str
+USER_AGENT: str

@@ -1,0 +1,67 @@
+"""The exception for status 409 and its body (sdk.md section 10)."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from unkey_py.models._refusal import Refusal, RefusalTypedDict, render, revive
+from unkey_py.types.basemodel import BaseModel, open_member
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class ErrConflictCode(str, Enum):
+    """The code of this status; another one becomes a member of its own."""
+
+    CONFLICT = "CONFLICT"
+
+    @classmethod
+    def _missing_(cls, value: object) -> ErrConflictCode | None:
+        return open_member(cls, value)
+
+
+class ErrConflictErrorTypedDict(RefusalTypedDict):
+    """`ErrConflictError` as a dict."""
+
+    code: ErrConflictCode
+
+
+class ErrConflictError(Refusal):
+    """What went wrong; `request_id` finds the request in the server's log."""
+
+    code: ErrConflictCode
+
+
+class ErrConflictData(BaseModel):
+    """The body of the answer."""
+
+    error: ErrConflictError
+
+
+class ErrConflict(Exception):
+    """What the request makes exists already.
+
+    `data.error` says what is wrong. Further attributes: `status_code`, `request_id`, `reason` (finer than the
+    code, when the server gave one) and `raw_response`.
+    """
+
+    data: ErrConflictData
+    status_code: int = 409
+    reason: str | None = None
+    raw_response: httpx.Response | None = None
+
+    def __init__(self, data: ErrConflictData) -> None:
+        self.data = data
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request in the server's log."""
+        return self.data.error.request_id
+
+    def __str__(self) -> str:
+        return render(self.data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return revive, (type(self), self.args, self.__dict__)

@@ -1,0 +1,67 @@
+"""The exception for status 403 and its body (sdk.md section 10)."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from unkey_py.models._refusal import Refusal, RefusalTypedDict, render, revive
+from unkey_py.types.basemodel import BaseModel, open_member
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class ErrForbiddenCode(str, Enum):
+    """The code of this status; another one becomes a member of its own."""
+
+    FORBIDDEN = "FORBIDDEN"
+
+    @classmethod
+    def _missing_(cls, value: object) -> ErrForbiddenCode | None:
+        return open_member(cls, value)
+
+
+class ErrForbiddenErrorTypedDict(RefusalTypedDict):
+    """`ErrForbiddenError` as a dict."""
+
+    code: ErrForbiddenCode
+
+
+class ErrForbiddenError(Refusal):
+    """What went wrong; `request_id` finds the request in the server's log."""
+
+    code: ErrForbiddenCode
+
+
+class ErrForbiddenData(BaseModel):
+    """The body of the answer."""
+
+    error: ErrForbiddenError
+
+
+class ErrForbidden(Exception):
+    """The root key may not do this; the message names the permissions that would have sufficed.
+
+    `data.error` says what is wrong. Further attributes: `status_code`, `request_id`, `reason` (finer than the
+    code, when the server gave one) and `raw_response`.
+    """
+
+    data: ErrForbiddenData
+    status_code: int = 403
+    reason: str | None = None
+    raw_response: httpx.Response | None = None
+
+    def __init__(self, data: ErrForbiddenData) -> None:
+        self.data = data
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request in the server's log."""
+        return self.data.error.request_id
+
+    def __str__(self) -> str:
+        return render(self.data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return revive, (type(self), self.args, self.__dict__)
