@@ -242,7 +242,6 @@ class Transaction(Protocol):
     def audit(self) -> Audit: ...
 
 
-
 class Store(Protocol):
     """Where everything but counters and events is kept."""
 

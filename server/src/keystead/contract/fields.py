@@ -1,11 +1,11 @@
 """The kinds of members that requests share, with their limits (contract keys-v1 §1.4, other-v1 §0.5).
 
-Lengths of texts are counted in UTF-16 code units, as the first server did, so they are declared here as schema and
-checked by `check_lengths`; everything else is checked while decoding.
+Lengths of texts are counted in UTF-16 code units, as the first server did, and free-form members are kept undecoded, so
+both are declared here as schema and checked by `content_check`; everything else is checked while decoding.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, UnsetType, inspect
@@ -31,12 +31,16 @@ Description = Annotated[str, Meta(extra_json_schema={"anyOf": [{"minLength": 3, 
 JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 """Free-form members, kept verbatim."""
 
+KeyMeta = Annotated[Raw, Meta(extra_json_schema={"type": "object", "x-maxBytes": 65_535})]
+"""Free-form members of a key, at most 65 535 bytes of JSON."""
+
 Instant = Annotated[int, Meta(ge=-LAST_INSTANT_MS, le=LAST_INSTANT_MS)]
 Int32 = Annotated[int, Meta(ge=-MAX_INT32 - 1, le=MAX_INT32)]
 Positive32 = Annotated[int, Meta(ge=1, le=MAX_INT32)]
 PageLimit = Annotated[int, Meta(ge=1, le=100)]
 
-META_MAX_BYTES = 65_535
+
+T = TypeVar("T")
 
 
 def given(value: Any) -> bool:
@@ -44,19 +48,19 @@ def given(value: Any) -> bool:
     return value is not msgspec.UNSET
 
 
-def meta_text(raw: Raw | None | UnsetType, field: str = "meta") -> str | None:
-    """A `meta` member as the JSON text to store; None when absent or null.
+def or_none(value: T | UnsetType) -> T | None:
+    """The value of a member, None when it was not sent."""
+    return None if isinstance(value, UnsetType) else value
 
-    Raises BAD_REQUEST unless it is an object of at most 65 535 bytes.
-    """
-    if raw is None or isinstance(raw, UnsetType):
-        return None
-    text = bytes(raw).strip()
-    if not text.startswith(b"{"):
-        raise _bad(f"{field}: Expected object")
-    if len(text) > META_MAX_BYTES:
-        raise _bad(f"{field}: must be at most {META_MAX_BYTES} bytes of JSON")
-    return text.decode()
+
+def or_unset(value: T | None) -> T | UnsetType:
+    """The value for a member, which is left out when there is none."""
+    return msgspec.UNSET if value is None else value
+
+
+def json_text(raw: Raw | None | UnsetType) -> str | None:
+    """A checked free-form member as the JSON text to store; None when absent or null."""
+    return None if raw is None or isinstance(raw, UnsetType) else bytes(raw).strip().decode()
 
 
 def utf16_length(text: str) -> int:
@@ -67,8 +71,11 @@ def utf16_length(text: str) -> int:
 Check = Callable[[Any, str], None]
 
 
-def length_check(kind: Any) -> Check:
-    """A function of (value, path) that raises BAD_REQUEST when a text in a decoded `kind` is too short or too long."""
+def content_check(kind: Any) -> Check:
+    """A function of (value, path) that raises BAD_REQUEST for what decoding a `kind` can not refuse.
+
+    That is a text that is too short or too long, and a free-form member that is no object or too large.
+    """
     return _compile(inspect.type_info(kind), {}) or (lambda _value, _path: None)
 
 
@@ -77,6 +84,8 @@ def _compile(info: inspect.Type, schema: dict[str, Any]) -> Check | None:
         return _compile(info.type, info.extra_json_schema or {})
     if isinstance(info, inspect.StrType):
         return _text_check(schema) if schema else None
+    if isinstance(info, inspect.RawType):
+        return _object_check(schema.get("x-maxBytes", MAX_INT64))
     if isinstance(info, inspect.UnionType):
         return next(filter(None, (_compile(option, schema) for option in info.types)), None)
     if isinstance(info, inspect.ListType):
@@ -126,6 +135,19 @@ def _text_check(schema: dict[str, Any]) -> Check:
         raise _bad(f"{path}: String must contain {bound} character(s)")
 
     return check_text
+
+
+def _object_check(max_bytes: int) -> Check:
+    def check_object(value: Any, path: str) -> None:
+        if not isinstance(value, Raw):
+            return
+        text = bytes(value).strip()
+        if not text.startswith(b"{"):
+            raise _bad(f"{path}: Expected object")
+        if len(text) > max_bytes:
+            raise _bad(f"{path}: must be at most {max_bytes} bytes of JSON")
+
+    return check_object
 
 
 def _ranges(schema: dict[str, Any]) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,7 @@ from keystead.contract.fields import (
     Instant,
     Int32,
     JsonObject,
+    KeyMeta,
     Name,
     Named,
     Positive32,
@@ -109,7 +110,7 @@ class CreateKey(Struct, rename="camel"):
     byte_length: Annotated[int, Meta(ge=16, le=255)] | UnsetType = UNSET
     external_id: ExternalId | UnsetType = UNSET
     owner_id: ExternalId | UnsetType = UNSET
-    meta: JsonObject | UnsetType = UNSET
+    meta: KeyMeta | UnsetType = UNSET
     roles: list[RoleName] | UnsetType = UNSET
     permissions: list[PermissionSlug] | UnsetType = UNSET
     expires: Instant | UnsetType = UNSET
@@ -128,7 +129,7 @@ class UpdateKey(Struct, rename="camel"):
     name: Name | None | UnsetType = UNSET
     external_id: ExternalId | None | UnsetType = UNSET
     owner_id: ExternalId | None | UnsetType = UNSET
-    meta: JsonObject | None | UnsetType = UNSET
+    meta: KeyMeta | None | UnsetType = UNSET
     expires: Instant | None | UnsetType = UNSET
     remaining: Balance | None | UnsetType = UNSET
     refill: Refill | None | UnsetType = UNSET

@@ -20,9 +20,7 @@ _OPENINGS = {
 }
 
 
-def key_members(
-    key: Key, identity: Identity | None, permissions: Iterable[str], roles: Iterable[str]
-) -> bytes:
+def key_members(key: Key, identity: Identity | None, permissions: Iterable[str], roles: Iterable[str]) -> bytes:
     """The members from `keyId` to `identity`, comma-separated, without braces."""
     owner_id = identity.external_id if identity else key.owner_id
     members = [b'"keyId":' + _encode(key.id)]

@@ -98,9 +98,7 @@ def spend(account: Account, cost: int, now_ms: int) -> tuple[Spend, Account]:
         return Spend(True, account.remaining), account
     after = account.remaining - cost
     considered_at_ms = max(now_ms, account.considered_at_ms)
-    return Spend(True, after), msgspec.structs.replace(
-        account, remaining=after, considered_at_ms=considered_at_ms
-    )
+    return Spend(True, after), msgspec.structs.replace(account, remaining=after, considered_at_ms=considered_at_ms)
 
 
 def changed(account: Account, change: BalanceChange, value: int | None, now_ms: int) -> Account:
@@ -127,9 +125,7 @@ def with_balance(account: Account, remaining: int | None, now_ms: int) -> Accoun
         return Account(considered_at_ms=now_ms)
     if not 0 <= remaining <= MAX_BALANCE:
         raise _bad(f"remaining: must be between 0 and {MAX_BALANCE}")
-    return msgspec.structs.replace(
-        account, remaining=remaining, considered_at_ms=max(now_ms, account.considered_at_ms)
-    )
+    return msgspec.structs.replace(account, remaining=remaining, considered_at_ms=max(now_ms, account.considered_at_ms))
 
 
 def _bad(message: str) -> KeysteadError:

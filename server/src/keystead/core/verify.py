@@ -210,9 +210,7 @@ def _demand_of(key: VerifiableKey, entry: RequestedLimit) -> LimitDemand:
 def _unknown_limit(key: VerifiableKey, name: str) -> str:
     whose = f'and its identity "{key.identity_id}" ("{key.external_id}") has none of that name'
     nobody = "and the key has no identity"
-    return (
-        f'ratelimit "{name}" is not configured for key "{key.key_id}", {whose if key.identity_id else nobody}'
-    )
+    return f'ratelimit "{name}" is not configured for key "{key.key_id}", {whose if key.identity_id else nobody}'
 
 
 def rejection(plan: Plan, readings: list[LimitReading]) -> Verdict | None:
@@ -233,6 +231,4 @@ def grant(plan: Plan, readings: list[LimitReading], spend: Spend | None) -> Verd
         reported = readings[0]
     if spend is None:
         return Verdict(Outcome.VALID, plan.key, reported)
-    return Verdict(
-        Outcome.VALID if spend.accepted else Outcome.USAGE_EXCEEDED, plan.key, reported, spend.remaining
-    )
+    return Verdict(Outcome.VALID if spend.accepted else Outcome.USAGE_EXCEEDED, plan.key, reported, spend.remaining)

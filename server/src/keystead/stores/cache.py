@@ -1,9 +1,9 @@
 """The cached form of keys, and the one rule that makes it safe: it never holds what a committed write changed.
 
-A writer fences the hashes it touches before it commits and lifts the fence on the event loop afterwards. While a hash is
-fenced nothing about it is kept in memory, so every verification of it reads storage: the state before the commit until
-the commit, the state after it from then on, and never the old one again. The caller of the write is answered after the
-fence is lifted.
+A writer fences the hashes it touches before it commits and lifts the fence on the event loop afterwards. While a hash
+is fenced nothing about it is kept in memory, so every verification of it reads storage: the state before the commit
+until the commit, the state after it from then on, and never the old one again. The caller of the write is answered
+after the fence is lifted.
 """
 
 import threading

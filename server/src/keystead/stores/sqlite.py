@@ -246,9 +246,7 @@ class SqliteStore:
                 work.error = _unavailable(error)
         return touched
 
-    def _run_in_savepoint(
-        self, connection: Connection, run: Sequence[_Work], transaction: SqlTransaction
-    ) -> None:
+    def _run_in_savepoint(self, connection: Connection, run: Sequence[_Work], transaction: SqlTransaction) -> None:
         connection.exec_driver_sql("SAVEPOINT unit")
         try:
             first = run[0]
@@ -313,9 +311,7 @@ def _settle(
         driver.execute(_SETTLE, (msgspec.json.encode(rows).decode(),))
 
 
-def _persist_refill(
-    transaction: SqlTransaction, key_id: str, now_ms: int, random: Callable[[int], bytes]
-) -> None:
+def _persist_refill(transaction: SqlTransaction, key_id: str, now_ms: int, random: Callable[[int], bytes]) -> None:
     key = transaction.keys.find(key_id)
     if key is not None:
         key = with_refill(key, now_ms)

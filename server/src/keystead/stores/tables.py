@@ -95,12 +95,8 @@ keys = Table(
     _id(),
     _belongs_to("keyspace_id", "keyspaces.id", nullable=False),
     _belongs_to("workspace_id", "workspaces.id", nullable=False),
-    Column(
-        "for_workspace_id", String(256), ForeignKey("workspaces.id", ondelete="CASCADE")
-    ),  # root keys only
-    Column(
-        "hash", String(256), nullable=False, unique=True
-    ),  # base64 of SHA-256; soft-deleted keys keep theirs
+    Column("for_workspace_id", String(256), ForeignKey("workspaces.id", ondelete="CASCADE")),  # root keys only
+    Column("hash", String(256), nullable=False, unique=True),  # base64 of SHA-256; soft-deleted keys keep theirs
     Column("start", String(256), nullable=False),
     Column("name", String(256)),
     Column("owner_id", String(256)),
@@ -116,9 +112,7 @@ keys = Table(
     Column("refill_amount", BigInteger),
     Column("refill_day", Integer),  # null with an amount: daily
     Column("last_refill_at_ms", BigInteger),
-    Column(
-        "refill_considered_at_ms", BigInteger, nullable=False
-    ),  # boundaries up to here have been considered
+    Column("refill_considered_at_ms", BigInteger, nullable=False),  # boundaries up to here have been considered
     Index("ix_keys_keyspace_id_id", "keyspace_id", "id"),
     Index(
         "ix_keys_workspace_id_owner_id",

@@ -78,17 +78,13 @@ def verifiable_key(row: LookupRow) -> VerifiableKey:
         ),
         is_limited=bool(row.is_limited),
         members=key_members(_answer_record(row), identity, unique_permissions, _texts(row.role_names)),
-        subject=encode_subject(
-            row.workspace_id, row.keyspace_id, row.key_id, row.identity_id, row.external_id
-        ),
+        subject=encode_subject(row.workspace_id, row.keyspace_id, row.key_id, row.identity_id, row.external_id),
     )
 
 
 def _effective_limits(row: LookupRow) -> tuple[EffectiveLimit, ...]:
     """Identity-defined limits, then key-defined ones; a key's limit replaces the identity's of its name (§4.1)."""
-    of_key = [
-        EffectiveLimit(n, row.key_id, limit, ms, bool(auto)) for n, limit, ms, auto in _limits(row.key_limits)
-    ]
+    of_key = [EffectiveLimit(n, row.key_id, limit, ms, bool(auto)) for n, limit, ms, auto in _limits(row.key_limits)]
     if row.identity_id is None or row.identity_limits == _EMPTY:
         return tuple(of_key)
     names = {limit.name for limit in of_key}

@@ -31,9 +31,7 @@ class SqlKeys:
 
     def get(self, key_id: str, workspace_id: str) -> Key | None:
         """See `ports.Keys.get`."""
-        return self._one(
-            _live_keys().where(tables.keys.c.id == key_id, tables.keys.c.workspace_id == workspace_id)
-        )
+        return self._one(_live_keys().where(tables.keys.c.id == key_id, tables.keys.c.workspace_id == workspace_id))
 
     def find(self, key_id: str) -> Key | None:
         """See `ports.Keys.find`."""
@@ -63,9 +61,7 @@ class SqlKeys:
     def replace(self, key: Key) -> None:
         """See `ports.Keys.replace`."""
         self._touched.hashes.add(key.hash)
-        self._connection.execute(
-            update(tables.keys).where(tables.keys.c.id == key.id).values(_key_columns(key))
-        )
+        self._connection.execute(update(tables.keys).where(tables.keys.c.id == key.id).values(_key_columns(key)))
 
     def delete(self, key: Key) -> None:
         """See `ports.Keys.delete`."""
@@ -80,17 +76,13 @@ class SqlKeys:
         """See `ports.Keys.put_limit`."""
         self._touched.hashes.add(key.hash)
         self.drop_limit(key, limit.name)
-        self._connection.execute(
-            insert(tables.ratelimits), {**msgspec.structs.asdict(limit), "key_id": key.id}
-        )
+        self._connection.execute(insert(tables.ratelimits), {**msgspec.structs.asdict(limit), "key_id": key.id})
 
     def drop_limit(self, key: Key, name: str) -> None:
         """See `ports.Keys.drop_limit`."""
         self._touched.hashes.add(key.hash)
         self._connection.execute(
-            delete(tables.ratelimits).where(
-                tables.ratelimits.c.key_id == key.id, tables.ratelimits.c.name == name
-            )
+            delete(tables.ratelimits).where(tables.ratelimits.c.key_id == key.id, tables.ratelimits.c.name == name)
         )
 
     def permissions(self, key_id: str) -> list[Permission]:

@@ -79,9 +79,7 @@ class SqlRoles:
         links, gone = tables.roles_permissions, list(permission_ids)
         if gone:
             self._touched.everything = True
-            self._connection.execute(
-                delete(links).where(links.c.role_id == role_id, links.c.permission_id.in_(gone))
-            )
+            self._connection.execute(delete(links).where(links.c.role_id == role_id, links.c.permission_id.in_(gone)))
 
 
 def _in_workspace(
@@ -100,9 +98,7 @@ def _in_workspace(
     return [kind(**row._mapping) for row in connection.execute(statement)]
 
 
-def _insert(
-    connection: Connection, table: Table, workspace_id: str, named: Permission | Role, now_ms: int
-) -> None:
+def _insert(connection: Connection, table: Table, workspace_id: str, named: Permission | Role, now_ms: int) -> None:
     values: dict[str, Any] = {
         **msgspec.structs.asdict(named),
         "workspace_id": workspace_id,

@@ -24,9 +24,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "audit_log",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("id", sa.String(length=256), nullable=False),
         sa.Column("workspace_id", sa.String(length=256), nullable=False),
         sa.Column("time_ms", sa.BigInteger(), nullable=False),
@@ -43,9 +41,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_log")),
         sa.UniqueConstraint("id", name=op.f("uq_audit_log_id")),
     )
-    op.create_index(
-        "ix_audit_log_workspace_id_time_ms", "audit_log", ["workspace_id", "time_ms"], unique=False
-    )
+    op.create_index("ix_audit_log_workspace_id_time_ms", "audit_log", ["workspace_id", "time_ms"], unique=False)
     op.create_table(
         "data_keys",
         sa.Column("id", sa.String(length=256), nullable=False),
@@ -71,9 +67,7 @@ def upgrade() -> None:
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_identities_workspace_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identities")),
-        sa.UniqueConstraint(
-            "workspace_id", "external_id", name=op.f("uq_identities_workspace_id_external_id")
-        ),
+        sa.UniqueConstraint("workspace_id", "external_id", name=op.f("uq_identities_workspace_id_external_id")),
     )
     op.create_table(
         "keyspaces",
@@ -190,9 +184,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "roles_permissions",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("role_id", sa.String(length=256), nullable=False),
         sa.Column("permission_id", sa.String(length=256), nullable=False),
         sa.ForeignKeyConstraint(
@@ -205,36 +197,24 @@ def upgrade() -> None:
             ["role_id"], ["roles.id"], name=op.f("fk_roles_permissions_role_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_roles_permissions")),
-        sa.UniqueConstraint(
-            "role_id", "permission_id", name=op.f("uq_roles_permissions_role_id_permission_id")
-        ),
+        sa.UniqueConstraint("role_id", "permission_id", name=op.f("uq_roles_permissions_role_id_permission_id")),
     )
-    op.create_index(
-        "ix_roles_permissions_permission_id", "roles_permissions", ["permission_id"], unique=False
-    )
+    op.create_index("ix_roles_permissions_permission_id", "roles_permissions", ["permission_id"], unique=False)
     op.create_table(
         "encrypted_keys",
         sa.Column("key_id", sa.String(length=256), nullable=False),
         sa.Column("ciphertext", sa.String(length=1024), nullable=False),
         sa.Column("data_key_id", sa.String(length=256), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["data_key_id"], ["data_keys.id"], name=op.f("fk_encrypted_keys_data_key_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["key_id"], ["keys.id"], name=op.f("fk_encrypted_keys_key_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["data_key_id"], ["data_keys.id"], name=op.f("fk_encrypted_keys_data_key_id")),
+        sa.ForeignKeyConstraint(["key_id"], ["keys.id"], name=op.f("fk_encrypted_keys_key_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_encrypted_keys")),
     )
     op.create_table(
         "keys_permissions",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("key_id", sa.String(length=256), nullable=False),
         sa.Column("permission_id", sa.String(length=256), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["key_id"], ["keys.id"], name=op.f("fk_keys_permissions_key_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["key_id"], ["keys.id"], name=op.f("fk_keys_permissions_key_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["permission_id"],
             ["permissions.id"],
@@ -247,26 +227,18 @@ def upgrade() -> None:
     op.create_index("ix_keys_permissions_permission_id", "keys_permissions", ["permission_id"], unique=False)
     op.create_table(
         "keys_roles",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("key_id", sa.String(length=256), nullable=False),
         sa.Column("role_id", sa.String(length=256), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["key_id"], ["keys.id"], name=op.f("fk_keys_roles_key_id"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["role_id"], ["roles.id"], name=op.f("fk_keys_roles_role_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["key_id"], ["keys.id"], name=op.f("fk_keys_roles_key_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["role_id"], ["roles.id"], name=op.f("fk_keys_roles_role_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_keys_roles")),
         sa.UniqueConstraint("key_id", "role_id", name=op.f("uq_keys_roles_key_id_role_id")),
     )
     op.create_index("ix_keys_roles_role_id", "keys_roles", ["role_id"], unique=False)
     op.create_table(
         "ratelimits",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("id", sa.String(length=256), nullable=False),
         sa.Column("name", sa.String(length=256), nullable=False),
         sa.Column("limit", sa.BigInteger(), nullable=False),
@@ -277,9 +249,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["identity_id"], ["identities.id"], name=op.f("fk_ratelimits_identity_id"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["key_id"], ["keys.id"], name=op.f("fk_ratelimits_key_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["key_id"], ["keys.id"], name=op.f("fk_ratelimits_key_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_ratelimits")),
         sa.UniqueConstraint("id", name=op.f("uq_ratelimits_id")),
         sa.UniqueConstraint("identity_id", "name", name=op.f("uq_ratelimits_identity_id_name")),

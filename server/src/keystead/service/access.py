@@ -1,0 +1,120 @@
+"""Who is calling: the one door every use case but verification goes through (contract keys-v1 §2).
+
+Order of checks (§2.2): key given, key live and a root key, workspaces enabled, key enabled, not expired, address
+admitted, permission of the operation if it is known from the request alone, the root key's own limits, its own credits.
+Operations whose permission depends on an object check it themselves, through `Caller.require`, after they have looked
+for the object (§2.5).
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from keystead.core.errors import ErrorCode, KeysteadError, Reason
+from keystead.core.events import encode_event
+from keystead.core.permissions import EVERYTHING
+from keystead.core.secrets import hash_secret
+from keystead.core.verify import Outcome, VerifiableKey, is_expired, refuse_key
+from keystead.ports import Limiter, Store, Unknown, VerificationLog
+from keystead.service.failures import missing_permission
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a call came from: its instant, its identifier, and what audit entries keep of the client."""
+
+    now_ms: int
+    request_id: str
+    client_address: str | None = None
+    user_agent: str | None = None
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """An authenticated root key, confined to the workspace it acts for."""
+
+    key_id: str
+    workspace_id: str
+    permissions: frozenset[str]
+    origin: Origin
+
+    @property
+    def now_ms(self) -> int:
+        """The instant of the call."""
+        return self.origin.now_ms
+
+    def may(self, *slugs: str) -> bool:
+        """Whether one of `slugs`, or `*`, is held. Compared literally: there are no wildcards (§2.3)."""
+        return EVERYTHING in self.permissions or not self.permissions.isdisjoint(slugs)
+
+    def require(self, *slugs: str) -> None:
+        """Raise FORBIDDEN unless one of `slugs`, or `*`, is held."""
+        if not self.may(*slugs):
+            raise missing_permission((EVERYTHING, *slugs))
+
+
+class Access:
+    """Turns an `Authorization` header into a `Caller`, or refuses."""
+
+    def __init__(self, store: Store, limiter: Limiter, log: VerificationLog) -> None:
+        self._store = store
+        self._limiter = limiter
+        self._log = log
+
+    async def authenticate(self, authorization: str | None, origin: Origin, needed: Sequence[str] = ()) -> Caller:
+        """The caller; one use of the root key's limits and credits is taken, and counted as a verification of it.
+
+        `needed` are the alternatives of the operation's permission, when the request alone determines them.
+        Raises UNAUTHORIZED, FORBIDDEN or TOO_MANY_REQUESTS (§2.2).
+        """
+        key = await self._find(_secret_in(authorization))
+        if key is None:
+            raise KeysteadError(ErrorCode.UNAUTHORIZED, "the root key is not valid")
+        if key.for_workspace_id is None:
+            raise KeysteadError(ErrorCode.UNAUTHORIZED, "root key required")
+        caller = Caller(key.key_id, key.for_workspace_id, key.permissions, origin)
+        outcome, failure = await self._judge(key, caller, needed)
+        self._log.record(encode_event(origin.now_ms, origin.request_id, outcome, (), key.subject))
+        if failure is not None:
+            raise failure
+        return caller
+
+    async def _find(self, secret: str) -> VerifiableKey | None:
+        hash_ = hash_secret(secret)
+        key = self._store.cached(hash_)
+        return await self._store.find(hash_) if isinstance(key, Unknown) else key
+
+    async def _judge(
+        self, key: VerifiableKey, caller: Caller, needed: Sequence[str]
+    ) -> tuple[Outcome, KeysteadError | None]:
+        origin = caller.origin
+        if refuse_key(key, origin.now_ms):
+            return Outcome.DISABLED, _forbidden("the root key is disabled", Reason.DISABLED)
+        if is_expired(key, origin.now_ms):
+            return Outcome.EXPIRED, _forbidden("the root key has expired", Reason.EXPIRED)
+        if key.addresses is not None and not key.addresses.admits(origin.client_address):
+            return Outcome.FORBIDDEN, _forbidden("the root key may not be used from this address")
+        if needed and not caller.may(*needed):
+            return Outcome.INSUFFICIENT_PERMISSIONS, missing_permission((EVERYTHING, *needed))
+        if not all(reading.accepted for reading in self._limiter.take(key.automatic, origin.now_ms)):
+            return Outcome.RATE_LIMITED, KeysteadError(
+                ErrorCode.TOO_MANY_REQUESTS, "the root key is ratelimited", Reason.RATE_LIMITED
+            )
+        if key.is_limited:
+            spend = await self._store.spend(key.key_id, 1, origin.now_ms)
+            if spend is None or not spend.accepted:
+                return Outcome.USAGE_EXCEEDED, _forbidden("the root key has no credits left", Reason.USAGE_EXCEEDED)
+        return Outcome.VALID, None
+
+
+def _secret_in(authorization: str | None) -> str:
+    """The root key of the header: after `Bearer ` in any case, or the whole value (§1.2)."""
+    value = (authorization or "").strip()
+    scheme, _, rest = value.partition(" ")
+    if scheme.lower() == "bearer":
+        value = rest.strip()
+    if not value:
+        raise KeysteadError(ErrorCode.UNAUTHORIZED, "key required")
+    return value
+
+
+def _forbidden(message: str, reason: Reason | None = None) -> KeysteadError:
+    return KeysteadError(ErrorCode.FORBIDDEN, message, reason)

@@ -1,0 +1,79 @@
+"""Recoverable secrets: sealed with a data key of the workspace, which is wrapped by the operator's key (keys-v1 §5.5).
+
+Here is only what is stored where; the cryptography is in `keystead.encryption`.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+
+from keystead.core.entities import DataKey, Key
+from keystead.core.ids import IdPrefix
+from keystead.encryption import KeyEncryptionKeys, open_sealed, seal
+from keystead.ports import Store, Transaction
+from keystead.service.ids import Ids
+
+
+class Vault:
+    """Keeps and recovers the secrets of recoverable keys.
+
+    `load_keys` gives the operator's keys; it is called at the first use, so that a server without recoverable keys
+    makes no key file.
+    """
+
+    def __init__(self, store: Store, load_keys: Callable[[], KeyEncryptionKeys], ids: Ids) -> None:
+        self._store = store
+        self._load_keys = load_keys
+        self._ids = ids
+        self._unwrapped: dict[str, bytes] = {}
+
+    def keep(self, tx: Transaction, key: Key, secret: str, now_ms: int) -> None:
+        """Store `secret` encrypted beside its key."""
+        data_key = tx.data_keys.current(key.workspace_id) or self._make_data_key(tx, key.workspace_id, now_ms)
+        sealed = seal(self._unwrap(data_key), secret, key.id.encode(), self._ids.random(12))
+        tx.keys.put_ciphertext(key.id, sealed, data_key.id)
+
+    def recover(self, tx: Transaction, key: Key) -> str | None:
+        """The secret of a recoverable key, None for any other."""
+        stored = tx.keys.ciphertext(key.id)
+        if stored is None:
+            return None
+        ciphertext, data_key_id = stored
+        data_key = tx.data_keys.get(data_key_id)
+        # The foreign key of `encrypted_keys` keeps data keys that are in use.
+        assert data_key is not None
+        return open_sealed(self._unwrap(data_key), ciphertext, key.id.encode())
+
+    async def rewrap_all(self, keys: KeyEncryptionKeys) -> int:
+        """Wrap every data key with the current of `keys`, which are used from then on; how many were wrapped anew."""
+
+        def rewrap(tx: Transaction) -> int:
+            old = [d for d in tx.data_keys.all() if d.key_encryption_key_id != keys.current_id]
+            for data_key in old:
+                wrapped = keys.rewrap(
+                    data_key.workspace_id, data_key.wrapped, data_key.key_encryption_key_id, self._ids.random
+                )
+                tx.data_keys.rewrap(data_key.id, wrapped.wrapped, wrapped.key_encryption_key_id)
+            return len(old)
+
+        rewrapped = await self._store.write(rewrap)
+        self._keys = keys
+        return rewrapped
+
+    @cached_property
+    def _keys(self) -> KeyEncryptionKeys:
+        return self._load_keys()
+
+    def _make_data_key(self, tx: Transaction, workspace_id: str, now_ms: int) -> DataKey:
+        made = self._keys.new_data_key(workspace_id, self._ids.random)
+        data_key = DataKey(
+            self._ids.new(IdPrefix.DATA_KEY, now_ms), workspace_id, made.wrapped, made.key_encryption_key_id, now_ms
+        )
+        tx.data_keys.insert(data_key)
+        return data_key
+
+    def _unwrap(self, data_key: DataKey) -> bytes:
+        known = self._unwrapped.get(data_key.id)
+        if known is None:
+            known = self._keys.unwrap(data_key.workspace_id, data_key.wrapped, data_key.key_encryption_key_id)
+            self._unwrapped[data_key.id] = known
+        return known
