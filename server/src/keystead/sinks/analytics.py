@@ -7,6 +7,7 @@ event is counted twice and none is left out.
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ COUNTED_OUTCOMES = (
     "INSUFFICIENT_PERMISSIONS",
     "EXPIRED",
 )
-"""The outcomes an event can have, in the order of the counters; each has a column of its name in lower case."""
+"""The outcomes an event can have; each has a column of its name, in lower case."""
 
 _DAY_MS = 86_400_000
 _ROWS_PER_CALL = 1_000
@@ -34,23 +35,40 @@ _KEYS_PER_QUERY = 10_000
 
 _COLUMNS = tuple(outcome.lower() for outcome in COUNTED_OUTCOMES)
 
-# Written out rather than composed of dialect constructs: this upsert is the same text for SQLite and PostgreSQL.
-_ADD_SUBJECT = sa.text(
-    "INSERT INTO verification_subjects (workspace_id, keyspace_id, key_id, identity_id, external_id, tags) "
-    "VALUES (:workspace_id, :keyspace_id, :key_id, :identity_id, :external_id, :tags) ON CONFLICT DO NOTHING"
+_SUBJECT = ("workspace_id", "keyspace_id", "key_id", "identity_id", "external_id", "tags")
+
+# Rows arrive in a temporary table and are merged from there by two statements: a third of the cost of two upserts
+# per row, and nearly all of it without the interpreter lock. The text is the same for SQLite and PostgreSQL.
+_CREATE_ARRIVED = sa.text(
+    "CREATE TEMPORARY TABLE IF NOT EXISTS arrived (hour_ms BIGINT, outcome TEXT, events BIGINT, "
+    + ", ".join(f"{column} TEXT" for column in _SUBJECT)
+    + ")"
+)
+_ARRIVED_COLUMNS = 3 + len(_SUBJECT)
+_EMPTY_ARRIVED = sa.text("DELETE FROM arrived")
+_ADD_SUBJECTS = sa.text(
+    f"INSERT INTO verification_subjects ({', '.join(_SUBJECT)}) "  # noqa: S608 (constants, here and below)
+    f"SELECT {', '.join(_SUBJECT)} FROM arrived WHERE true ON CONFLICT DO NOTHING"
 )
 _ADD_COUNTS = sa.text(
-    f"INSERT INTO verifications_hourly (subject_id, hour_ms, {', '.join(_COLUMNS)}) "  # noqa: S608 (constants)
-    f"SELECT id, :hour_ms, {', '.join(f':{column}' for column in _COLUMNS)} FROM verification_subjects "
-    "WHERE key_id = :key_id AND identity_id = :identity_id AND external_id = :external_id AND tags = :tags "
-    "ON CONFLICT (subject_id, hour_ms) DO UPDATE SET "
+    f"INSERT INTO verifications_hourly (subject_id, hour_ms, {', '.join(_COLUMNS)}) "  # noqa: S608
+    "SELECT subject.id, hour_ms, "
+    + ", ".join(f"SUM(CASE WHEN outcome = '{outcome}' THEN events ELSE 0 END)" for outcome in COUNTED_OUTCOMES)
+    + " FROM arrived JOIN verification_subjects AS subject USING (key_id, identity_id, external_id, tags) "
+    "WHERE true GROUP BY subject.id, hour_ms ON CONFLICT (subject_id, hour_ms) DO UPDATE SET "
     + ", ".join(f"{column} = verifications_hourly.{column} + excluded.{column}" for column in _COLUMNS)
 )
 
 
-class Subject(NamedTuple):
-    """What was verified: everything counts are kept apart by, except the hour and the outcome."""
+class Counted(msgspec.Struct, frozen=True, gc=False):
+    """What a count is of: one of COUNTED_OUTCOMES, for a subject, in the UTC hour that starts at `hour_ms`.
 
+    Outside garbage collection, since tens of thousands of these a round would make the collector go through every
+    object of the process, while nothing is answered.
+    """
+
+    hour_ms: int
+    outcome: str
     tags: tuple[str, ...]
     workspace_id: str
     keyspace_id: str
@@ -59,8 +77,8 @@ class Subject(NamedTuple):
     external_id: str | None
 
 
-Counts = Mapping[tuple[int, Subject], Sequence[int]]
-"""(start of the UTC hour in ms, subject) → how often, per outcome in the order of COUNTED_OUTCOMES."""
+Counts = Mapping[Counted, int]
+"""What was counted → how often."""
 
 
 class DayCounts(NamedTuple):
@@ -86,7 +104,13 @@ def open_engine(file: Path) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
         # FULL: the spool is deleted once a commit has returned, so that commit must outlive a loss of power.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 10000", "foreign_keys = ON"):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "busy_timeout = 10000",
+            "foreign_keys = ON",
+            "temp_store = MEMORY",
+        ):
             connection.execute(f"PRAGMA {pragma}").close()
 
     return engine
@@ -113,9 +137,8 @@ class Analytics:
             # First, because it takes the write lock: what it compares can not change until the commit.
             if not self._move_position(connection, before, after):
                 raise PositionMoved(f"the position is no longer {before}")
-            for rows in _parts(counts):
-                connection.execute(_ADD_SUBJECT, rows)
-                connection.execute(_ADD_COUNTS, rows)
+            if counts:
+                self._merge(connection, counts)
 
     def verifications_by_day(self, key_ids: Sequence[str], start_ms: int, end_ms: int) -> list[DayCounts]:
         """The days that overlap [`start_ms`, `end_ms`] and have any count, ascending, all keys summed.
@@ -138,6 +161,17 @@ class Analytics:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _merge(self, connection: sa.Connection, counts: Counts) -> None:
+        connection.execute(_CREATE_ARRIVED)
+        # Straight to the driver: SQLAlchemy's own parameters cost more than the rest of the merge.
+        placeholder = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+        placeholders = ", ".join([placeholder] * _ARRIVED_COLUMNS)
+        for rows in _parts(counts):
+            connection.exec_driver_sql(f"INSERT INTO arrived VALUES ({placeholders})", rows)  # noqa: S608
+        connection.execute(_ADD_SUBJECTS)
+        connection.execute(_ADD_COUNTS)
+        connection.execute(_EMPTY_ARRIVED)
 
     def _move_position(self, connection: sa.Connection, before: Position, after: Position) -> bool:
         moved = connection.execute(
@@ -166,25 +200,23 @@ def _days_of(key_ids: Sequence[str], start_ms: int, end_ms: int) -> sa.Select[An
     )
 
 
-def _parts(counts: Counts) -> Iterator[list[dict[str, Any]]]:
+def _parts(counts: Counts) -> Iterator[list[tuple[Any, ...]]]:
     """The rows to add, a bounded number at a time."""
-    rows: list[dict[str, Any]] = []
-    for (hour_ms, subject), counted in counts.items():
-        rows.append(_row(hour_ms, subject, counted))
-        if len(rows) == _ROWS_PER_CALL:
-            yield rows
-            rows = []
-    if rows:
+    entries = iter(counts.items())
+    while rows := [_row(counted, events) for counted, events in islice(entries, _ROWS_PER_CALL)]:
         yield rows
 
 
-def _row(hour_ms: int, subject: Subject, counted: Sequence[int]) -> dict[str, Any]:
-    row: dict[str, Any] = dict(zip(_COLUMNS, counted, strict=True))
-    row["hour_ms"] = hour_ms
-    row["workspace_id"] = subject.workspace_id
-    row["keyspace_id"] = subject.keyspace_id
-    row["key_id"] = subject.key_id
-    row["identity_id"] = subject.identity_id or ""
-    row["external_id"] = subject.external_id or ""
-    row["tags"] = msgspec.json.encode(subject.tags).decode() if subject.tags else "[]"
-    return row
+def _row(counted: Counted, events: int) -> tuple[Any, ...]:
+    """A row of `arrived`."""
+    return (
+        counted.hour_ms,
+        counted.outcome,
+        events,
+        counted.workspace_id,
+        counted.keyspace_id,
+        counted.key_id,
+        counted.identity_id or "",
+        counted.external_id or "",
+        msgspec.json.encode(counted.tags).decode() if counted.tags else "[]",
+    )
