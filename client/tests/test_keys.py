@@ -11,7 +11,8 @@ REFERENCES = [{"id": "perm_1", "name": "dns.read"}]
 OPERATIONS = [
     ("whoami", {"key": "sk"}, "whoami", {"key": "sk"},
      {"id": "key_1", "createdAt": 5, "enabled": True}, "object", lambda it: it.created_at == 5),
-    ("delete", {"key_id": "k"}, "deleteKey", {"keyId": "k", "permanent": False}, {}, "object", lambda it: str(it) == ""),
+    ("delete", {"key_id": "k"}, "deleteKey", {"keyId": "k", "permanent": False}, {},
+     "object", lambda it: str(it) == ""),
     ("create", {"api_id": "a"}, "createKey",
      {"apiId": "a", "byteLength": 16, "enabled": True, "recoverable": False},
      {"keyId": "k", "key": "s"}, "object", lambda it: (it.key_id, it.key) == ("k", "s")),

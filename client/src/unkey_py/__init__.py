@@ -17,19 +17,44 @@ OPENAPI_DOC_VERSION = __openapi_doc_version__
 SPEAKEASY_GENERATOR_VERSION = __gen_version__
 USER_AGENT = __user_agent__
 
-_SUBMODULES = ["basesdk", "httpclient", "keys", "models", "sdk", "sdkconfiguration", "types", "utils"]
+_SUBMODULES = [
+    "analytics",
+    "apis",
+    "basesdk",
+    "httpclient",
+    "identities",
+    "keys",
+    "liveness",
+    "migrations",
+    "models",
+    "permissions",
+    "ratelimit",
+    "ratelimits",
+    "sdk",
+    "sdkconfiguration",
+    "types",
+    "utils",
+]
 _HOMES = {
+    "Analytics": "analytics",
+    "Apis": "apis",
     "AsyncHttpClient": "httpclient",
     "BaseSDK": "basesdk",
     "HttpClient": "httpclient",
+    "Identities": "identities",
     "Keys": "keys",
+    "Liveness": "liveness",
     "Logger": "utils",
+    "Migrations": "migrations",
     "OptionalNullable": "types",
+    "Permissions": "permissions",
+    "Ratelimit": "ratelimit",
+    "Ratelimits": "ratelimits",
     "RetryConfig": "utils",
     "SDKConfiguration": "sdkconfiguration",
     "SERVERS": "sdkconfiguration",
-    "UNSET": "types",
     "Unkey": "sdk",
+    "UNSET": "types",
 }
 _CONSTANTS = ["OPENAPI_DOC_VERSION", "SPEAKEASY_GENERATOR_VERSION", "USER_AGENT", "VERSION"]
 

@@ -191,8 +191,10 @@ def _result(operation: Operation[R], request: httpx.Request, response: httpx.Res
             # The body of a success may hold a new key, and the text of an exception ends in logs.
             raise _sdk_error("Response body does not fit", response, mask_body(response.text)) from error
         http_meta = models.HTTPMetadata(request=request, response=response)
-        result = getattr(models, operation.result)(http_meta=http_meta, **{operation.attribute: answer})
-        return cast(R, result)
+        members = {"http_meta": http_meta, operation.attribute: answer}
+        if operation.is_paged:
+            members["next"] = _no_page
+        return cast("R", getattr(models, operation.result)(**members))
     if is_json and (refusal := _refusal(operation, response)) is not None:
         raise refusal
     if 400 <= response.status_code <= 599:
@@ -225,6 +227,10 @@ def _refusal(operation: Operation[Any], response: httpx.Response) -> Exception |
         chosen.reason = reason if isinstance(reason, str) else None
         chosen.raw_response = response
     return cast("Exception | None", chosen)
+
+
+def _no_page() -> None:
+    return None
 
 
 def _sdk_error(message: str, response: httpx.Response, body: str) -> models.SDKError:

@@ -37,6 +37,8 @@ class Operation(Generic[R]):
     success_status: int = 200
     # The request is a list of `request`.
     is_list: bool = False
+    # The result has `next`, which the group provides.
+    is_paged: bool = False
     # Creates or changes something: the server makes repetitions harmless by the Idempotency-Key (D15).
     changes: bool = False
     # May spend something without such protection: by default retried only if the server cannot have acted (D15).

@@ -8,8 +8,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from unkey_py import models
+from unkey_py.analytics import Analytics
+from unkey_py.apis import Apis
 from unkey_py.basesdk import BaseSDK
+from unkey_py.identities import Identities
 from unkey_py.keys import Keys
+from unkey_py.liveness import Liveness
+from unkey_py.migrations import Migrations
+from unkey_py.permissions import Permissions
+from unkey_py.ratelimit import Ratelimit
+from unkey_py.ratelimits import Ratelimits
 from unkey_py.sdkconfiguration import SDKConfiguration
 from unkey_py.types import UNSET, OptionalNullable
 from unkey_py.utils import Logger, RetryConfig, get_default_logger, remove_suffix, template_url
@@ -25,8 +33,6 @@ class Unkey(BaseSDK):
     of the running event loop as well; used again, the client opens new ones. HTTP clients supplied by the
     caller are never closed.
     """
-
-    keys: Keys
 
     def __init__(
         self,
@@ -71,7 +77,15 @@ class Unkey(BaseSDK):
             )
         )
         self.sdk_configuration.get_server_details()
+        self.analytics = Analytics(self.sdk_configuration)
+        self.apis = Apis(self.sdk_configuration)
+        self.identities = Identities(self.sdk_configuration)
         self.keys = Keys(self.sdk_configuration)
+        self.liveness = Liveness(self.sdk_configuration)
+        self.migrations = Migrations(self.sdk_configuration)
+        self.permissions = Permissions(self.sdk_configuration)
+        self.ratelimit = Ratelimit(self.sdk_configuration)
+        self.ratelimits = Ratelimits(self.sdk_configuration)
 
     def __enter__(self) -> Unkey:
         return self

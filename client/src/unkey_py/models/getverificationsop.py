@@ -102,7 +102,7 @@ class GetVerificationsRequest(NullableModel):
     key_id: KeyID | None = None
     tag: Tag | None = None
     start: OptionalNullable[int] = UNSET
-    end: OptionalNullable[int] = 1746664158001
+    end: OptionalNullable[int] = UNSET
     group_by: GroupBy | None = None
     limit: int | None = None
     order_by: OrderBy | None = None

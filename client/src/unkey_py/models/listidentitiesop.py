@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from pydantic import Field
 
@@ -84,7 +84,10 @@ class ListIdentitiesResponseTypedDict(TypedDict):
 
 
 class ListIdentitiesResponse(Wrapper):
-    """What `identities.list` returns: the answer in `object`, the exchange in `http_meta`."""
+    """What `identities.list` returns: the answer in `object`, the exchange in `http_meta`.
 
-    next: Annotated[Callable[[], ListIdentitiesResponse | None], Field(exclude=True)]
+    `next()` gives the next page, None after the last; after `list_async` it is to be awaited.
+    """
+
+    next: Annotated[Callable[[], Any], Field(exclude=True)]
     object: ListIdentitiesResponseBody | None = None

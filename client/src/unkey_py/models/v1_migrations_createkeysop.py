@@ -62,8 +62,8 @@ class V1MigrationsCreateKeysRatelimit(BaseModel):
     """A limit of a migrated key: `limit` per `refill_interval` milliseconds."""
 
     limit: int
-    refill_rate: Annotated[int, Field(deprecated="use limit")]
-    refill_interval: Annotated[int, Field(deprecated="use duration")]
+    refill_rate: Annotated[int, Field(deprecated="in v1, though required here")]
+    refill_interval: Annotated[int, Field(deprecated="in v1, though required here")]
     async_: bool | None = False
     type: Annotated[V1MigrationsCreateKeysType | None, Field(deprecated="has no effect")] = (
         V1MigrationsCreateKeysType.FAST
