@@ -180,11 +180,9 @@ class AsgiExchange:
             raise RuntimeError(f"unexpected ASGI message {kind!r}")
 
     async def _send_body(self, body: bytes, *, more: bool) -> None:
-        head = b""
-        if not self._head_sent:
-            head = self._make_head(None if more else len(body))
-            self._head_sent = True
+        head = b"" if self._head_sent else self._make_head(None if more else len(body))
         data = head + self._framed(bytes(body), more=more)
+        self._head_sent = True
         if data:
             self._wire.write(data)
         if more:

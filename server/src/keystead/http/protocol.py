@@ -65,6 +65,8 @@ _KnownHead = tuple[bytes, Lane, bytes | None, bytes | None, bytes | None, str | 
 _UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
 # Fields of which two would let two readers understand two different requests (RFC 9112 3.2, 6.3).
 _SINGLE = (b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type")
+# What a Host header may hold (RFC 3986 3.2.2).
+_HOST_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]")
 
 
 class _Refused(Exception):
@@ -195,6 +197,7 @@ class Connection(asyncio.Protocol):
         "_feed",
         "_flags",
         "_gone",
+        "_good_host",
         "_head_spans",
         "_headers",
         "_heads",
@@ -250,6 +253,8 @@ class Connection(asyncio.Protocol):
         self._deadline = _UNARMED
         self._unread_by_client = 0
         self._input_over = False
+        # The last Host header that was found acceptable; empty is (RFC 9112 3.2).
+        self._good_host = b""
         self._peer: str | None = None
         self._peer_port = 0
         self._reset_parser()
@@ -484,8 +489,10 @@ class Connection(asyncio.Protocol):
         version = parser.get_http_version()
         if version != "1.1":
             self._accept_old(request, version)
-        elif not _is_host(fields.get(b"host")):
-            raise _Refused(400, "Exactly one valid Host header is required")  # RFC 9112 3.2
+        elif (host := fields.get(b"host")) != self._good_host:
+            if host is None or not _HOST_BYTES.issuperset(host):
+                raise _Refused(400, "Exactly one valid Host header is required")  # RFC 9112 3.2
+            self._good_host = host  # the same one every time, nearly always
         if b"#" in target or method == b"CONNECT":
             raise _Refused(400, "The request target is not acceptable")  # RFC 9112 3.2; we are no proxy
         if int(fields.get(b"content-length", b"0")) > limits.max_body_bytes:
@@ -845,14 +852,6 @@ def _refuse_doubles(headers: list[tuple[bytes, bytes]]) -> None:
     for name in _SINGLE:
         if names.count(name) > 1:
             raise _Refused(400, f"The header {name.decode('ascii')} may occur only once")
-
-
-_HOST_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]")
-
-
-def _is_host(value: bytes | None) -> bool:
-    """Whether a Host header may be believed; empty is allowed (RFC 9112 3.2, RFC 3986 3.2.2)."""
-    return value is not None and _HOST_BYTES.issuperset(value)
 
 
 def _server_of(transport: asyncio.Transport) -> tuple[str, int | None] | None:
