@@ -318,7 +318,10 @@ class Settings(BaseSettings):
         16 * _MEBIBYTE, "Size at which the spool begins a new file.", 64 * 1024, 1024 * _MEBIBYTE
     )
     spool_buffer_bytes: Count = _count(
-        _MEBIBYTE, "Events held in memory before they are written to the spool.", 4096, 1024 * _MEBIBYTE
+        64 * _MEBIBYTE,
+        "Events held in memory while the disk takes no writes; beyond it they are lost, counted and logged.",
+        4096,
+        1024 * _MEBIBYTE,
     )
     # getVerifications shows an event within 5 s (contract D11): leave room for the transfer itself.
     analytics_interval_s: Seconds = _seconds(1, "Time between transfers from the spool to analytics.", 0.05, 4)

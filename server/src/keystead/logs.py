@@ -66,6 +66,8 @@ def configure(level: str = "info", log_format: str = "json", stream: TextIO | No
     logging.basicConfig(handlers=[handler], level=number, force=True)
     # At "info" SQLAlchemy logs every statement with its parameters: hashes, names, metadata of customers.
     logging.getLogger("sqlalchemy").setLevel(logging.WARNING)
+    # Its "info" tells of plugins being set up; that a migration ran, `stores.migrate` says itself.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _renderer(log_format: str, stream: TextIO) -> structlog.typing.Processor:

@@ -218,28 +218,36 @@ class Transaction(Protocol):
     """One unit of work: all of it becomes durable together, or none of it. Valid only while the unit runs."""
 
     @property
-    def workspaces(self) -> Workspaces: ...
+    def workspaces(self) -> Workspaces:
+        """The tenants."""
 
     @property
-    def apis(self) -> Apis: ...
+    def apis(self) -> Apis:
+        """Apis and keyspaces."""
 
     @property
-    def keys(self) -> Keys: ...
+    def keys(self) -> Keys:
+        """Keys, their limits and links."""
 
     @property
-    def permissions(self) -> Permissions: ...
+    def permissions(self) -> Permissions:
+        """Permissions."""
 
     @property
-    def roles(self) -> Roles: ...
+    def roles(self) -> Roles:
+        """Roles."""
 
     @property
-    def identities(self) -> Identities: ...
+    def identities(self) -> Identities:
+        """Identities."""
 
     @property
-    def data_keys(self) -> DataKeys: ...
+    def data_keys(self) -> DataKeys:
+        """Encryption keys."""
 
     @property
-    def audit(self) -> Audit: ...
+    def audit(self) -> Audit:
+        """The audit log."""
 
 
 class Store(Protocol):

@@ -1,4 +1,4 @@
-"""Requests and answers of the permission and role operations (contract other-v1 §2, DECISIONS for setRolePermissions)."""
+"""Requests and answers of the permission and role operations (contract other-v1 §2, DECISIONS)."""
 
 from msgspec import UNSET, Struct, UnsetType
 

@@ -38,7 +38,7 @@ class Outcome(StrEnum):
 
 
 class EffectiveLimit(msgspec.Struct, frozen=True, gc=False):
-    """A configured limit of a key; `scope_id` is the key's or the identity's id, where it is defined and counted (D3)."""
+    """A configured limit of a key; `scope_id` is the id of the key or identity that defines and counts it (D3)."""
 
     name: str
     scope_id: str

@@ -56,8 +56,12 @@ class Vault:
             return len(old)
 
         rewrapped = await self._store.write(rewrap)
-        self._keys = keys
+        self.use(keys)
         return rewrapped
+
+    def use(self, keys: KeyEncryptionKeys) -> None:
+        """Use these key-encryption keys from now on."""
+        self._keys = keys
 
     @cached_property
     def _keys(self) -> KeyEncryptionKeys:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.exc import DBAPIError
 
 from keystead.core.errors import StartupError
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+_log = structlog.get_logger()
 
 _VERSIONS = sa.text("SELECT version_num FROM alembic_version")
 
@@ -34,6 +37,7 @@ def upgrade(engine: sa.Engine, scripts: Path, head: str) -> None:
         found = _versions(connection)
     if found == [head]:
         return
+    _log.info("migrating_database", database=_name(engine), found=found, to=head)
     config = _configuration(scripts)
     _refuse_unknown_revision(found, config, engine)
     with _exclusive_transaction(engine) as connection:

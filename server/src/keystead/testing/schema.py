@@ -57,9 +57,7 @@ def _facts(engine: sa.Engine) -> set[str]:
 def _table_facts(connection: sa.Connection, inspector: sa.Inspector, table: str) -> Iterator[str]:
     yield f"options {_rows(connection, _OPTIONS, table)}"
     for name, *column in _rows(connection, _COLUMNS, table):
-        yield f"column {name} " + ", ".join(
-            f"{label} {value}" for label, value in zip(_COLUMN, column, strict=True)
-        )
+        yield f"column {name} " + ", ".join(f"{label} {value}" for label, value in zip(_COLUMN, column, strict=True))
     yield from _reflected("primary key", [inspector.get_pk_constraint(table)])
     yield from _reflected("unique", inspector.get_unique_constraints(table))
     yield from _reflected("check", inspector.get_check_constraints(table))

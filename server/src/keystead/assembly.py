@@ -1,0 +1,318 @@
+"""Where the parts are chosen and put together; nothing else names a concrete adapter."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from keystead import __version__
+from keystead.clock import Clock, SystemClock
+from keystead.control import Command, ControlServer, DatabaseLock, choose_socket_path
+from keystead.core.errors import StartupError
+from keystead.core.ids import RequestIds
+from keystead.core.permissions import EVERYTHING
+from keystead.encryption import KeyEncryptionKeys, KeyFile
+from keystead.encryption import load as load_encryption_keys
+from keystead.limiters.memory import MemoryLimiter
+from keystead.service.ids import Ids
+from keystead.service.operator import Operator
+from keystead.service.vault import Vault
+from keystead.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from keystead.config import Settings
+    from keystead.http.protocol import ProtocolFactory
+    from keystead.http.services import Services
+
+_log = structlog.get_logger()
+
+_BACKLOG = 2048
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The database and what the operator does with it."""
+
+    settings: "Settings"
+    clock: Clock
+    ids: Ids
+    store: SqliteStore
+    vault: Vault
+    operator: Operator
+    first_start: bool
+
+    def commands(self) -> Mapping[str, Command]:
+        """What the command line asks for, beside a running server or without one."""
+        return {
+            "root-key.create": self._create_root_key,
+            "workspace.create": self._create_workspace,
+            "encryption.rotate": self._rotate_encryption,
+        }
+
+    async def _create_root_key(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        made = await self.operator.create_root_key(
+            arguments["name"], arguments["permissions"], arguments.get("workspace_id"), self.clock.now_ms()
+        )
+        return {"keyId": made.key_id, "key": made.key}
+
+    async def _create_workspace(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"id": await self.operator.create_workspace(arguments["name"], self.clock.now_ms())}
+
+    async def _rotate_encryption(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        if self.settings.encryption_keys:
+            return {"rewrapped": await self.vault.rewrap_all(_configured_keys(self.settings, self.ids))}
+        # The old keys leave the file only after everything has been wrapped with the new one.
+        file = KeyFile(self.settings.encryption_key_file)
+        file.load_or_create(self.ids.random)
+        keys = file.add_current(self.ids.random)
+        rewrapped = await self.vault.rewrap_all(keys)
+        self.vault.use(file.keep_only([keys.current_id]))
+        return {"rewrapped": rewrapped}
+
+
+@asynccontextmanager
+async def open_storage(
+    settings: "Settings",
+    clock: Clock | None = None,
+    random: Callable[[int], bytes] = os.urandom,
+) -> AsyncIterator[Storage]:
+    """The database, ready for use: schema current, workspaces made, the promised root key there.
+
+    The caller holds the database's lock. Raises StartupError.
+    """
+    clock = clock or SystemClock()
+    ids = Ids(random)
+    store = SqliteStore(
+        settings.database_path,
+        max_cached_keys=settings.key_cache_entries,
+        max_cached_absent=settings.unknown_key_cache_entries,
+        random=random,
+    )
+    try:
+        operator = Operator(store, ids)
+        first_start = await operator.set_up(clock.now_ms())
+        if settings.root_key is not None:
+            await operator.ensure_root_key(settings.root_key.get_secret_value(), clock.now_ms())
+        vault = Vault(store, lambda: _configured_keys(settings, ids), ids)
+        await _require_encryption_keys(settings, store)
+        yield Storage(settings, clock, ids, store, vault, operator, first_start)
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True)
+class Application:
+    """A server that only lacks a socket: hand `protocol` and `app` to uvicorn."""
+
+    storage: Storage
+    services: "Services"
+    app: "Starlette"
+    protocol: "ProtocolFactory"
+
+
+@asynccontextmanager
+async def open_application(storage: Storage) -> AsyncIterator[Application]:
+    """Everything behind the socket. On leaving, what was recorded is written and transferred. Raises StartupError."""
+    # Here, not at the top: the command line's small errands need none of it.
+    from keystead.http.app import create_app
+    from keystead.http.limits import HttpLimits
+    from keystead.http.operations import VERIFY_KEY
+    from keystead.http.outbox import Outbox
+    from keystead.http.problems import Problems
+    from keystead.http.protocol import ProtocolFactory
+    from keystead.http.services import Services
+    from keystead.http.verify_lane import VerifyLane
+    from keystead.service.access import Access
+    from keystead.service.analytics import Analytics
+    from keystead.service.apis import Apis
+    from keystead.service.identities import Identities
+    from keystead.service.keys import Keys
+    from keystead.service.permissions import Permissions
+    from keystead.service.verification import Verification
+    from keystead.sinks import analytics as counts
+    from keystead.sinks import tables as count_tables
+    from keystead.sinks.spool import Spool
+    from keystead.sinks.transfer import Transfer
+    from keystead.stores.migrate import upgrade
+
+    settings, store, ids = storage.settings, storage.store, storage.ids
+    engine = counts.open_engine(settings.analytics_database)
+    upgrade(engine, count_tables.MIGRATIONS, count_tables.HEAD)
+    analytics = counts.Analytics(engine)
+    spool = Spool(
+        settings.spool_folder,
+        segment_bytes=settings.spool_segment_bytes,
+        max_buffered_bytes=settings.spool_buffer_bytes,
+    )
+    transfer = Transfer(spool, analytics, interval_s=settings.analytics_interval_s)
+    limiter = MemoryLimiter()
+
+    async def by_day(key_ids: Any, start_ms: int, end_ms: int) -> list[tuple[int, int, int, int]]:
+        return list(await asyncio.to_thread(analytics.verifications_by_day, key_ids, start_ms, end_ms))
+
+    services = Services(
+        clock=storage.clock,
+        request_ids=RequestIds(ids.random),
+        problems=Problems(settings.errors_docs_url),
+        access=Access(store, limiter, spool),
+        verification=Verification(store, limiter, spool),
+        keys=Keys(store, storage.vault, ids),
+        apis=Apis(store, ids),
+        identities=Identities(store, ids),
+        permissions=Permissions(store, ids),
+        analytics=Analytics(store, by_day),
+    )
+
+    def refuse(status: int, message: str) -> tuple[bytes, bytes]:
+        request_id = services.request_ids.next()
+        body = services.problems.refusal(status, message, request_id)
+        return body, b"unkey-request-id: %b\r\n" % request_id.encode("ascii")
+
+    outbox = Outbox(spool.flush)
+    protocol = ProtocolFactory(
+        {VERIFY_KEY.path.encode(): VerifyLane(services)},
+        outbox,
+        refuse,
+        limits=HttpLimits(
+            max_header_bytes=settings.max_header_bytes,
+            max_body_bytes=settings.max_body_bytes,
+            header_timeout_s=settings.header_timeout_s,
+            body_timeout_s=settings.body_timeout_s,
+            keep_alive_timeout_s=settings.keep_alive_timeout_s,
+            write_timeout_s=settings.write_timeout_s,
+            max_connections=settings.max_connections,
+        ),
+        forwarded=_forwarded(settings),
+    )
+    transfer.start()
+    try:
+        yield Application(storage, services, create_app(services), protocol)
+    finally:
+        outbox.flush()
+        spool.flush()
+        await asyncio.to_thread(transfer.stop)
+        spool.close()
+        analytics.close()
+
+
+def serve(settings: "Settings") -> int:
+    """Run the server until it is told to stop; the exit code. Raises StartupError."""
+    import uvloop
+
+    with DatabaseLock(settings.database_path) as lock:
+        listener = _listen(settings)
+        with listener:
+            uvloop.run(_serve(settings, lock, listener))
+    return 0
+
+
+@contextmanager
+def offline(settings: "Settings") -> Iterator[Mapping[str, Command]]:
+    """The commands on a database that no server has open; its lock is held meanwhile.
+
+    Raises StartupError, as DatabaseInUse when another process has it open.
+    """
+
+    def opening(name: str) -> Command:
+        async def run(arguments: dict[str, Any]) -> dict[str, Any]:
+            async with open_storage(settings) as storage:
+                return await storage.commands()[name](arguments)
+
+        return run
+
+    with DatabaseLock(settings.database_path):
+        yield {name: opening(name) for name in ("root-key.create", "workspace.create", "encryption.rotate")}
+
+
+async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.socket) -> None:
+    from keystead.http.server import HttpServer
+
+    async with open_storage(settings) as storage, open_application(storage) as application:
+        control = ControlServer(choose_socket_path(settings.database_path), storage.commands())
+        await control.start()
+        try:
+            lock.announce(control.socket_path)
+            root_key = await _first_root_key(storage)
+            url = _url(settings, listener)
+
+            def announce() -> None:
+                _log.info("serving", url=url, database=str(settings.database_path), version=__version__)
+                _greet(url, root_key)
+
+            server = HttpServer(
+                application.app,
+                application.protocol,
+                shutdown_timeout_s=settings.shutdown_timeout_s,
+                tls=(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None,
+                on_ready=announce,
+            )
+            await server.serve(sockets=[listener])
+            _log.info("stopped")
+        finally:
+            await control.stop()
+
+
+async def _first_root_key(storage: Storage) -> str | None:
+    """The secret of the root key that the first start on an empty database makes, if it was not given one."""
+    if not storage.first_start or storage.settings.root_key is not None:
+        return None
+    made = await storage.operator.create_root_key("first", [EVERYTHING], None, storage.clock.now_ms())
+    return made.key
+
+
+def _greet(url: str, root_key: str | None) -> None:
+    lines = []
+    if root_key is not None:
+        lines += [f"root key  {root_key}", "          Keep it now: it is not shown again."]
+    lines += [f"url       {url}", f"docs      {url}/docs"]
+    print("\n".join(lines), flush=True)  # noqa: T201 - what the person at the terminal asked for, not a log line
+
+
+def _url(settings: "Settings", listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if settings.tls_certificate else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _listen(settings: "Settings") -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StartupError(
+            f"Cannot listen on {settings.host} port {settings.port}: {reason}. "
+            "Choose another with --host and --port, or stop what uses it."
+        ) from error
+
+
+def _forwarded(settings: "Settings") -> Any:
+    from keystead.http.forwarded import ForwardedFrom
+
+    if settings.forwarded_header is None:
+        return None
+    return ForwardedFrom(settings.forwarded_header.encode(), tuple(settings.trusted_proxies))
+
+
+def _configured_keys(settings: "Settings", ids: Ids) -> KeyEncryptionKeys:
+    texts = [key.get_secret_value() for key in settings.encryption_keys]
+    return load_encryption_keys(texts, settings.encryption_key_file, ids.random)
+
+
+async def _require_encryption_keys(settings: "Settings", store: SqliteStore) -> None:
+    """Refuse to start without the keys that stored secrets need: a new key file would only hide that they are lost."""
+    in_use = {data_key.key_encryption_key_id for data_key in await store.read(lambda tx: tx.data_keys.all())}
+    if not in_use:
+        return
+    if settings.encryption_keys:
+        keys = KeyEncryptionKeys.from_texts([key.get_secret_value() for key in settings.encryption_keys])
+    else:
+        keys = KeyFile(settings.encryption_key_file).load()
+    keys.require(in_use)

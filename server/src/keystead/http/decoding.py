@@ -1,0 +1,191 @@
+"""Requests into their types, and what is wrong with them into one line (contract keys-v1 §1.4, other-v1 §0.5).
+
+A message is `<dotted path>: <text>`; a problem with the body as a whole has an empty path. A few texts are compared
+literally by interoperability tests, the rest is for people.
+"""
+
+import re
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Raw, inspect
+
+from keystead.contract.fields import content_check
+from keystead.core.errors import ErrorCode, KeysteadError
+
+T = TypeVar("T")
+
+_REQUIRED = re.compile(r"Object missing required field `(.+)`")
+_LENGTH = re.compile(r"Expected `(str|array)` of length (>=|<=) (\d+)")
+_RANGE = re.compile(r"Expected `(?:int|float)(?: \| null)?` (>=|<=) (-?\d+)")
+_WRONG_TYPE = re.compile(r"Expected `(.+)`, got `(.+)`")
+_PATTERN = re.compile(r"Expected `str` matching regex .*")
+_INDEX = re.compile(r"\[(\d+|\.\.\.)\]")
+_INTEGRAL = re.compile(rb"-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
+
+_FALSE_WORDS = frozenset({"", "false", "0", "no", "off"})
+_NOUNS = {"str": "String", "array": "Array"}
+_UNITS = {"str": "character(s)", "array": "element(s)"}
+_BOUNDS = {">=": "at least", "<=": "at most"}
+_COMPARISONS = {">=": "greater than or equal to", "<=": "less than or equal to"}
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a body of this content type is read: `application/json` or `application/<x>+json`, any parameters."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+class BodyDecoder(Generic[T]):
+    """Reads JSON bodies of one type."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._decode = msgspec.json.Decoder(kind).decode
+        self._check = content_check(kind)
+
+    def decode(self, body: bytes, content_type: str | None) -> T:
+        """The request. A body that is not declared as JSON counts as `{}`. Raises BAD_REQUEST."""
+        if not is_json(content_type):
+            body = b"{}"
+        try:
+            request = self._read(body)
+            self._check(request, "")
+        except (UnicodeDecodeError, RecursionError):
+            raise _malformed() from None
+        return request
+
+    def _read(self, body: bytes) -> T:
+        try:
+            # Free-form members and unknown ones are not decoded, so their encoding is checked here.
+            body.decode()
+            return self._decode(body)
+        except msgspec.ValidationError as error:
+            if "got `float`" not in str(error):
+                raise _invalid(error) from None
+        except msgspec.DecodeError:
+            raise _malformed() from None
+        try:
+            return self._decode(with_integers(body))
+        except msgspec.ValidationError as error:
+            raise _invalid(error) from None
+
+
+class QueryDecoder(Generic[T]):
+    """Reads query strings of one type: every value is text, coerced to the member's type (other-v1 §0.5)."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._kind = kind
+        info = inspect.type_info(kind)
+        assert isinstance(info, inspect.StructType)
+        self._fields = {field.encode_name: field.type for field in info.fields}
+        self._check = content_check(kind)
+
+    def decode(self, query: bytes) -> T:
+        """The request. Unknown parameters are ignored. Raises BAD_REQUEST."""
+        values: dict[str, Any] = {}
+        for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000):
+            if name in values:
+                raise _bad(f"{name}: Expected one value, received several")
+            if name in self._fields:
+                values[name] = _coerce(name, text, self._fields[name])
+        try:
+            request = msgspec.convert(values, self._kind)
+        except msgspec.ValidationError as error:
+            raise _invalid(error) from None
+        self._check(request, "")
+        return request
+
+
+def with_integers(body: bytes) -> bytes:
+    """The JSON text with integral numbers such as `15.0` and `1e3` written as integers.
+
+    Members called `meta` are free-form and stay as they are.
+    """
+    text = body.strip()
+    first = text[:1]
+    if first == b"{":
+        members = msgspec.json.decode(text, type=dict[str, Raw])
+        rewritten = [
+            msgspec.json.encode(name) + b":" + (bytes(value) if name == "meta" else with_integers(bytes(value)))
+            for name, value in members.items()
+        ]
+        return b"{" + b",".join(rewritten) + b"}"
+    if first == b"[":
+        items = msgspec.json.decode(text, type=list[Raw])
+        return b"[" + b",".join([with_integers(bytes(item)) for item in items]) + b"]"
+    if _INTEGRAL.fullmatch(text):
+        number = float(text)
+        if number.is_integer() and abs(number) < 2**63:
+            # Through float only when it is written as one: large integers must stay exact.
+            return text if text.lstrip(b"-").isdigit() else b"%d" % int(number)
+    return text
+
+
+def _coerce(name: str, text: str, kind: inspect.Type) -> Any:
+    if _is(kind, inspect.BoolType):
+        return text.lower() not in _FALSE_WORDS
+    if _is(kind, inspect.IntType):
+        return _number(name, text)
+    return text
+
+
+def _is(kind: inspect.Type, wanted: type[inspect.Type]) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return _is(kind.type, wanted)
+    if isinstance(kind, inspect.UnionType):
+        return any(_is(option, wanted) for option in kind.types)
+    return isinstance(kind, wanted)
+
+
+def _number(name: str, text: str) -> int:
+    """A number as loosely as the first server read it: blanks around, `1e1`, `0x10`; the empty text is 0."""
+    stripped = text.strip()
+    if not stripped:
+        return 0
+    try:
+        if stripped[:2].lower() in ("0x", "0o", "0b"):
+            return int(stripped, 0)
+        if stripped.lstrip("+-").isdigit():
+            return int(stripped)
+        number = float(stripped)
+    except ValueError:
+        raise _bad(f"{name}: Expected number, received text") from None
+    if not number.is_integer():
+        raise _bad(f"{name}: Expected integer")
+    return int(number)
+
+
+def _invalid(error: msgspec.ValidationError) -> KeysteadError:
+    text, _, at = str(error).partition(" - at `$")
+    path = _INDEX.sub(r".\1", at.rstrip("`")).lstrip(".")
+    required = _REQUIRED.fullmatch(text)
+    if required:
+        field = f"{path}.{required[1]}" if path else required[1]
+        return _bad(f"{field}: Required")
+    return _bad(f"{path}: {_reworded(text)}")
+
+
+def _reworded(text: str) -> str:
+    length = _LENGTH.fullmatch(text)
+    if length:
+        kind, bound, number = length.groups()
+        return f"{_NOUNS[kind]} must contain {_BOUNDS[bound]} {number} {_UNITS[kind]}"
+    in_range = _RANGE.fullmatch(text)
+    if in_range:
+        return f"Number must be {_COMPARISONS[in_range[1]]} {in_range[2]}"
+    wrong = _WRONG_TYPE.fullmatch(text)
+    if wrong:
+        return f"Expected {wrong[1].replace('`', '')}, received {wrong[2]}"
+    if _PATTERN.fullmatch(text):
+        return "may contain only letters, digits and the characters _ . : -"
+    # A value outside an enumeration; the text repeats no more than the value's beginning.
+    return text.replace("`", "")
+
+
+def _malformed() -> KeysteadError:
+    return _bad("the request body is not valid JSON")
+
+
+def _bad(message: str) -> KeysteadError:
+    return KeysteadError(ErrorCode.BAD_REQUEST, message)

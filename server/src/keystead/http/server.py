@@ -1,0 +1,69 @@
+"""uvicorn with our protocol class, our sockets and an orderly end."""
+
+import asyncio
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import uvicorn
+
+from keystead.http.protocol import ProtocolFactory
+
+
+class HttpServer(uvicorn.Server):
+    """Serves until SIGTERM or SIGINT, then finishes what was accepted; a second signal ends it at once.
+
+    `on_ready` is called when requests are answered. `tls` are the certificate's and the key's files.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        protocol: ProtocolFactory,
+        *,
+        shutdown_timeout_s: float,
+        tls: tuple[Path | None, Path | None] | None = None,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        certificate, key = tls or (None, None)
+        config = uvicorn.Config(
+            app,
+            http=protocol,  # type: ignore[arg-type]
+            loop="none",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=math.ceil(shutdown_timeout_s),
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Open for requests, then tell."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ask to stop at a signal. uvicorn would raise the signal again afterwards, before we have closed our files."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop; at the second signal without waiting for anybody."""
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
