@@ -194,6 +194,21 @@ def test_finished_segments_are_deleted_after_their_transfer(process: Process) ->
     assert totals(process.engine) == {"key_1": 100}
 
 
+def test_segments_outlive_a_commit_that_fails(process: Process) -> None:
+    """Nothing is deleted before the commit that counts it has returned."""
+    send(process, event())
+    process.spool.rotate()
+    send(process, event())
+    process.spool.rotate()
+    sa.event.listen(process.engine, "commit", kill)
+    with pytest.raises(Killed):
+        process.transfer.transfer_once()
+    assert len(segments.numbers_in(process.spool.folder)) == 3
+    sa.event.remove(process.engine, "commit", kill)
+    process.transfer.transfer_once()
+    assert totals(process.engine) == {"key_1": 2}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -335,15 +350,19 @@ STEPS = st.one_of(
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps=st.lists(STEPS, max_size=30), events_per_record=st.integers(1, 30))
+@given(
+    steps=st.lists(STEPS, max_size=30),
+    events_per_record=st.integers(1, 30),
+    max_round_events=st.sampled_from([7, 20_000]),
+)
 def test_flushed_events_are_counted_exactly_once_whatever_is_killed(
-    empty_database: Path, steps: list[str | tuple[str, int]], events_per_record: int
+    empty_database: Path, steps: list[str | tuple[str, int]], events_per_record: int, max_round_events: int
 ) -> None:
     """After any interleaving of work and crashes every flushed event is counted once, and nothing else is."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(empty_database, folder / "analytics.db")
-        process = Process(folder, max_round_events=7, max_round_bytes=3_000)
+        process = Process(folder, max_round_events=max_round_events)
         recorded: list[str] = []
         flushed: list[str] = []
         number = 0
@@ -362,7 +381,7 @@ def test_flushed_events_are_counted_exactly_once_whatever_is_killed(
             else:
                 torn = die(process, step)
                 process.crash(event("key_torn")[:torn])
-                process = Process(folder, max_round_events=7, max_round_bytes=3_000)
+                process = Process(folder, max_round_events=max_round_events)
                 recorded = []
         process.spool.flush()
         process.stop()
