@@ -53,6 +53,20 @@ def test_answer_survives_a_refused_body(make_server: Any, read_to_end: Any, pars
     assert answer.status == 413
 
 
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_refused_client_that_stays(make_server: Any, certificate: tuple[Path, Path], is_tls: bool) -> None:
+    """A refused client that does not close is dropped after a short while, over TCP and TLS."""
+    cert, key = certificate
+    server = make_server(**({"ssl_certfile": str(cert), "ssl_keyfile": str(key)} if is_tls else {}))
+    with server.connect(ssl.create_default_context(cafile=str(cert)) if is_tls else None) as sock:
+        sock.sendall(b"nonsense\r\n\r\n")
+        assert sock.recv(65536).startswith(b"HTTP/1.1 400 ")
+        server.call(server.factory.sweep)
+        server.now += 3
+        server.call(server.factory.sweep)
+        server.until(lambda: not server.factory.live)
+
+
 def test_half_close_over_a_socket(make_server: Any, read_to_end: Any, parse_answers: Any) -> None:
     """A client that shuts down its side right after its request gets the answer."""
     server = make_server()
