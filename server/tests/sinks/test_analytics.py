@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -349,7 +349,9 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
+@example(steps=["record", "rotate", "crash before commit"], events_per_record=1, max_round_events=20_000)
+@example(steps=["record", ("crash", 200), "record"], events_per_record=1, max_round_events=7)
 @given(
     steps=st.lists(STEPS, max_size=30),
     events_per_record=st.integers(1, 30),
