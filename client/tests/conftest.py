@@ -35,7 +35,8 @@ class Server:
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, httpx.Response):
-            return answer
+            # A response can be read once; the same answer may be given often.
+            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
         status, body = answer if isinstance(answer, tuple) else (200, answer)
         return httpx.Response(status, json=body, headers={"Unkey-Request-Id": "req_1"})
 

@@ -62,6 +62,15 @@ def test_no_secret_is_readable(server, recorder):
     assert '"keyId": "key_1"' in recorder.text
 
 
+def test_credentials_of_an_address(server, recorder):
+    """A password in the server's address does not show."""
+    server.answers = [{"keyId": "key_1", "key": "s"}]
+    unkey = server.client(server_url="http://user:url_secret@host", debug_logger=recorder)
+    unkey.keys.create(request={"api_id": "a"})
+    assert "secret" not in recorder.text
+    assert "@host/v1/keys.createKey" in recorder.text
+
+
 def test_exceptions_are_recorded(server, recorder):
     """An attempt that brings no answer leaves a record with the exception."""
     server.answers = [httpx.ReadError("broken")]

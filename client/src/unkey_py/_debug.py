@@ -33,7 +33,7 @@ class Journal:
             self._logger.debug(
                 "Request:\nMethod: %s\nURL: %s\nHeaders: %s\nBody: %s",
                 request.method,
-                request.url,
+                _mask_url(request.url),
                 _mask_headers(request.headers),
                 body,
             )
@@ -45,7 +45,7 @@ class Journal:
             self._logger.debug(
                 "Response:\nStatus Code: %s\nURL: %s\nHeaders: %s\nBody: %s",
                 response.status_code,
-                response.url,
+                _mask_url(response.url),
                 _mask_headers(response.headers),
                 body,
             )
@@ -89,6 +89,10 @@ def _mask(value: Any, secrets: set[str]) -> Any:
         else:
             masked[name] = _mask(member, secrets)
     return masked
+
+
+def _mask_url(url: httpx.URL) -> str:
+    return str(url.copy_with(userinfo=_HIDDEN.encode()) if url.userinfo else url)
 
 
 def _mask_headers(headers: httpx.Headers) -> dict[str, str]:

@@ -46,7 +46,7 @@ class BaseSDK:
     ) -> R:
         options = Options(retries, server_url, timeout_ms, http_headers)
         config = self.sdk_configuration
-        client = config.client or config.pools().client()
+        client = config.pools().client() if config.client is None else config.client
         steps = call(operation, request, options, config, client.build_request, self._chance)
         return _drive(steps, client.send, self._sleep)
 
@@ -61,7 +61,7 @@ class BaseSDK:
     ) -> R:
         options = Options(retries, server_url, timeout_ms, http_headers)
         config = self.sdk_configuration
-        client = config.async_client or config.pools().async_client()
+        client = config.pools().async_client() if config.async_client is None else config.async_client
         steps = call(operation, request, options, config, client.build_request, self._chance)
         return await _drive_async(steps, client.send, self._sleep_async)
 
