@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from keystead.core.errors import StartupError
-from keystead.stores import migrate
+from keystead.stores import migrate, tables
+from keystead.stores.sqlite import HEAD
 from keystead.testing.schema import differences
 
 FIRST = '''
@@ -105,9 +106,7 @@ def test_empty_database_gets_the_schema(engine: sa.Engine, scripts: Path) -> Non
     assert sa.inspect(engine).get_table_names() == ["alembic_version", "child", "parent"]
 
 
-def test_upgrade_that_copies_a_table_keeps_the_rows_that_refer_to_it(
-    engine: sa.Engine, scripts: Path
-) -> None:
+def test_upgrade_that_copies_a_table_keeps_the_rows_that_refer_to_it(engine: sa.Engine, scripts: Path) -> None:
     """Altering a table, which SQLite does by copying, deletes no row; foreign keys hold again after."""
     migrate.upgrade(engine, scripts, "0001")
     fill(engine)
@@ -137,9 +136,7 @@ def test_newer_database_is_refused(engine: sa.Engine, scripts: Path) -> None:
     migrate.upgrade(engine, scripts, "0001")
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0099'"))
-    with pytest.raises(
-        StartupError, match=r"some\.db was written by a newer Keystead.*0099.*Start that version"
-    ):
+    with pytest.raises(StartupError, match=r"some\.db was written by a newer Keystead.*0099.*Start that version"):
         migrate.upgrade(engine, scripts, "0001")
 
 
@@ -178,6 +175,11 @@ def test_equal_schemas_have_no_differences(scripts: Path) -> None:
     """A schema reached by altering tables counts as equal to the declared one."""
     add(scripts, "0002", SECOND)
     assert differences(declared(), scripts, "0002") == []
+
+
+def test_main_schema_is_what_the_migrations_make() -> None:
+    """The tables in code and the migrations of the main database describe the same schema."""
+    assert differences(tables.metadata, Path(migrate.__file__).parent / "migrations", HEAD) == []
 
 
 def test_differences_name_what_differs(scripts: Path) -> None:
