@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from keystead.core.errors import StartupError
 from keystead.stores import migrate, tables
-from keystead.stores.sqlite import HEAD
+from keystead.stores.migrations import HEAD
 from keystead.testing.schema import differences
 
 FIRST = '''
