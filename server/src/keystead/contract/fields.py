@@ -34,6 +34,9 @@ JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 KeyMeta = Annotated[Raw, Meta(extra_json_schema={"type": "object", "x-maxBytes": 65_535})]
 """Free-form members of a key, at most 65 535 bytes of JSON."""
 
+NullableKeyMeta = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"], "x-maxBytes": 65_535})]
+"""`KeyMeta` or null. (A union with None would not do: msgspec keeps text undecoded only where it may be anything.)"""
+
 Instant = Annotated[int, Meta(ge=-LAST_INSTANT_MS, le=LAST_INSTANT_MS)]
 Int32 = Annotated[int, Meta(ge=-MAX_INT32 - 1, le=MAX_INT32)]
 Positive32 = Annotated[int, Meta(ge=1, le=MAX_INT32)]
@@ -60,7 +63,10 @@ def or_unset(value: T | None) -> T | UnsetType:
 
 def json_text(raw: Raw | None | UnsetType) -> str | None:
     """A checked free-form member as the JSON text to store; None when absent or null."""
-    return None if raw is None or isinstance(raw, UnsetType) else bytes(raw).strip().decode()
+    if raw is None or isinstance(raw, UnsetType):
+        return None
+    text = bytes(raw).strip().decode()
+    return None if text == "null" else text
 
 
 def utf16_length(text: str) -> int:
@@ -85,7 +91,7 @@ def _compile(info: inspect.Type, schema: dict[str, Any]) -> Check | None:
     if isinstance(info, inspect.StrType):
         return _text_check(schema) if schema else None
     if isinstance(info, inspect.RawType):
-        return _object_check(schema.get("x-maxBytes", MAX_INT64))
+        return _object_check(schema.get("x-maxBytes", MAX_INT64), nullable="null" in schema["type"])
     if isinstance(info, inspect.UnionType):
         return next(filter(None, (_compile(option, schema) for option in info.types)), None)
     if isinstance(info, inspect.ListType):
@@ -137,11 +143,13 @@ def _text_check(schema: dict[str, Any]) -> Check:
     return check_text
 
 
-def _object_check(max_bytes: int) -> Check:
+def _object_check(max_bytes: int, *, nullable: bool) -> Check:
     def check_object(value: Any, path: str) -> None:
         if not isinstance(value, Raw):
             return
         text = bytes(value).strip()
+        if nullable and text == b"null":
+            return
         if not text.startswith(b"{"):
             raise _bad(f"{path}: Expected object")
         if len(text) > max_bytes:

@@ -13,6 +13,7 @@ from keystead.contract.fields import (
     KeyMeta,
     Name,
     Named,
+    NullableKeyMeta,
     Positive32,
 )
 from keystead.core.credits import MAX_BALANCE, BalanceChange
@@ -129,7 +130,7 @@ class UpdateKey(Struct, rename="camel"):
     name: Name | None | UnsetType = UNSET
     external_id: ExternalId | None | UnsetType = UNSET
     owner_id: ExternalId | None | UnsetType = UNSET
-    meta: KeyMeta | None | UnsetType = UNSET
+    meta: NullableKeyMeta | UnsetType = UNSET
     expires: Instant | None | UnsetType = UNSET
     remaining: Balance | None | UnsetType = UNSET
     refill: Refill | None | UnsetType = UNSET

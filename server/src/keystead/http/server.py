@@ -37,6 +37,9 @@ class HttpServer(uvicorn.Server):
             ws="none",
             lifespan="off",
             log_config=None,
+            # Its default believes X-Forwarded-For from this machine; whom we believe is the operator's choice.
+            proxy_headers=False,
+            interface="asgi3",
             access_log=False,
             timeout_graceful_shutdown=math.ceil(shutdown_timeout_s),
             ssl_certfile=certificate,

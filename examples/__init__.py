@@ -1,0 +1,1 @@
+"""The fourteen examples of the client's documentation, run against a server."""
