@@ -81,9 +81,8 @@ def default_of(entry: dict) -> object:
     return entry["default"]
 
 
-def parameters_of(callable_, owner=None) -> dict:
-    scope = vars(importlib.import_module(callable_.__module__)) | NAMES
-    hints = typing.get_type_hints(callable_, globalns=scope)
+def parameters_of(callable_) -> dict:
+    hints = typing.get_type_hints(callable_)
     signature = inspect.signature(callable_).parameters.values()
     return {p.name: (p.kind.name.lower(), p.default, hints.get(p.name)) for p in signature if p.name != "self"}
 
@@ -155,7 +154,7 @@ def test_errors(name):
     assert error.__module__ == expected["module"]
     ours = parameters_of(error.__init__)
     assert ours == expected_parameters(expected["constructor"], f"errors.{name}")
-    assert set(expected["attributes"]) <= set(typing.get_type_hints(error, localns=NAMES))
+    assert set(expected["attributes"]) <= set(typing.get_type_hints(error))
     made = error("what")
     assert made.args == ("what",)
     assert getattr(made, expected["constructor"][0]["name"]) == "what"
@@ -223,7 +222,9 @@ def test_sdk_configuration():
     ours = [f for f in dataclasses.fields(sdkconfiguration.SDKConfiguration) if not f.name.startswith("_")]
     assert [field.name for field in ours] == [entry["name"] for entry in facts["fields"]]
     made = sdkconfiguration.SDKConfiguration(None, False, None, False, None)
+    hints = typing.get_type_hints(sdkconfiguration.SDKConfiguration)
     for entry in facts["fields"]:
+        assert hints[entry["name"]] == evaluated(entry["type"])
         if "default" in entry:
             assert getattr(made, entry["name"]) == entry["default"]
     assert made.retry_config is UNSET

@@ -99,7 +99,7 @@ def _compose(
 ) -> httpx.Request:
     import httpx
 
-    headers = httpx.Headers({"Accept": "application/json", "user-agent": __user_agent__})
+    headers = {"Accept": "application/json", "user-agent": __user_agent__}
     params = content = None
     if operation.request is not None:
         from unkey_py.types.basemodel import to_wire
@@ -114,7 +114,9 @@ def _compose(
         headers["Authorization"] = token if token.lower().startswith("bearer ") else f"Bearer {token}"
     if operation.changes:
         headers["Idempotency-Key"] = chance.idempotency_key()
-    headers.update(options.http_headers)
+    # Not merged as dicts: the caller's headers replace ours whatever their case.
+    all_headers = httpx.Headers(headers)
+    all_headers.update(options.http_headers)
 
     server = config.get_server_details()[0] if options.server_url is None else options.server_url
     timeout_ms = config.timeout_ms if options.timeout_ms is None else options.timeout_ms
@@ -125,7 +127,7 @@ def _compose(
         content=content,
         data=None,
         files=None,
-        headers=headers,
+        headers=all_headers,
         timeout=httpx.USE_CLIENT_DEFAULT if timeout_ms is None else timeout_ms / 1000,
     )
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from unkey_py._flow import Chance, Steps, Wait, call
 from unkey_py._operation import Operation, Options
+from unkey_py.sdkconfiguration import SDKConfiguration
 
 if TYPE_CHECKING:
-    from unkey_py.sdkconfiguration import SDKConfiguration
     from unkey_py.types import OptionalNullable
     from unkey_py.utils import RetryConfig
 

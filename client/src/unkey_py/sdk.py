@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import unkey_py
 from unkey_py import models
 from unkey_py.analytics import Analytics
 from unkey_py.apis import Apis
@@ -21,9 +22,6 @@ from unkey_py.ratelimits import Ratelimits
 from unkey_py.sdkconfiguration import SDKConfiguration
 from unkey_py.types import UNSET, OptionalNullable
 from unkey_py.utils import Logger, RetryConfig, get_default_logger, remove_suffix, template_url
-
-if TYPE_CHECKING:
-    from unkey_py.httpclient import AsyncHttpClient, HttpClient
 
 
 class Unkey(BaseSDK):
@@ -40,8 +38,8 @@ class Unkey(BaseSDK):
         server_idx: int | None = None,
         server_url: str | None = None,
         url_params: dict[str, str] | None = None,
-        client: HttpClient | None = None,
-        async_client: AsyncHttpClient | None = None,
+        client: unkey_py.HttpClient | None = None,
+        async_client: unkey_py.AsyncHttpClient | None = None,
         retry_config: OptionalNullable[RetryConfig] = UNSET,
         timeout_ms: int | None = None,
         debug_logger: Logger | None = None,

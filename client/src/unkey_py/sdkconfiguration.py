@@ -6,20 +6,18 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import unkey_py
 from unkey_py._version import __gen_version__, __openapi_doc_version__, __user_agent__, __version__
 from unkey_py.types import UNSET, OptionalNullable
 from unkey_py.utils import Logger, RetryConfig
 
 if TYPE_CHECKING:
     from unkey_py._pools import Pools
-    from unkey_py.httpclient import AsyncHttpClient, HttpClient
-    from unkey_py.models import Security
 
 # The published list names the vendor's service; a root key must never go there by default (D14).
 SERVERS = ["http://127.0.0.1:3000"]
-"""Contains the list of servers available to the SDK."""
 
 
 @dataclass
@@ -30,12 +28,12 @@ class SDKConfiguration:
     the client that share this object are gone.
     """
 
-    client: HttpClient | None
+    client: unkey_py.HttpClient | None
     client_supplied: bool
-    async_client: AsyncHttpClient | None
+    async_client: unkey_py.AsyncHttpClient | None
     async_client_supplied: bool
     debug_logger: Logger
-    security: Security | Callable[[], Security] | None = None
+    security: unkey_py.Security | Callable[[], unkey_py.Security] | None = None
     server_url: str | None = ""
     server_idx: int | None = 0
     language: str = "python"
@@ -45,7 +43,7 @@ class SDKConfiguration:
     user_agent: str = __user_agent__
     retry_config: OptionalNullable[RetryConfig] = field(default_factory=lambda: UNSET)
     timeout_ms: int | None = None
-    _pools: Pools | None = field(default=None, init=False, repr=False, compare=False)
+    _pools: Any = field(default=None, init=False, repr=False, compare=False)
     _lock: Any = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def get_server_details(self) -> tuple[str, dict[str, str]]:
@@ -64,13 +62,13 @@ class SDKConfiguration:
 
     def pools(self) -> Pools:
         """Home of the clients the package opens itself."""
+        from unkey_py._pools import Pools
+
         with self._lock:
             if self._pools is None:
-                from unkey_py._pools import Pools
-
-                self._pools = Pools()
-                weakref.finalize(self, self._pools.abandon)
-            return self._pools
+                pools = self._pools = Pools()
+                weakref.finalize(self, pools.abandon)
+            return cast("Pools", self._pools)
 
     def close(self) -> None:
         """Close the blocking client, unless the caller supplied it."""

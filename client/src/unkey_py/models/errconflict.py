@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import httpx
 
 from unkey_py.models._refusal import Refusal, RefusalTypedDict, render, revive
 from unkey_py.types.basemodel import BaseModel, open_member
-
-if TYPE_CHECKING:
-    import httpx
 
 
 class ErrConflictCode(str, Enum):
