@@ -60,6 +60,7 @@ class Poster:
         self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {root_key}"})
 
     def __call__(self, operation: str, body: object) -> Any:
+        """The answer of one operation."""
         response = self._client.post(f"/v1/{operation}", json=body)
         response.raise_for_status()
         return response.json()
