@@ -8,9 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# Written in parts, so that this file does not find itself.
-REGISTRIES = re.compile("|".join(("pypi" r"\.org", "python" r"hosted\.org", "registry" r"\.npmjs", "debian" r"\.org")))
-MACHINE_PATHS = re.compile("|".join(("/work/main", "/work" r"/shared", "/work" r"/\.library", "/root" r"/\.")))
+# Put together from parts, so that this file does not find itself.
+REGISTRIES = re.compile(r"(pypi|pythonhosted|debian)[.]org|registry[.]npmjs")
+MACHINE_PATHS = re.compile(
+    "|".join(f"/{top}/{below}" for top, below in [("work", "(main|shared|[.]lib)"), ("root", "[.]")])
+)
 
 
 def committed() -> list[Path]:

@@ -8,7 +8,7 @@ import pytest
 
 import unkey_py
 
-PAGE = Path(__file__).with_name("keys-sdk.md").read_text()
+PAGE = (Path(__file__).parents[2] / "examples" / "keys-sdk.md").read_text()
 EXAMPLES = dict(
     re.findall(r"^## (\w+)\n\n### Example Usage\n\n```python\n(.*?)```", PAGE, flags=re.MULTILINE | re.DOTALL)
 )
