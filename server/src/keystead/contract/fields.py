@@ -4,6 +4,7 @@ Lengths of texts are counted in UTF-16 code units, as the first server did, and 
 both are declared here as schema and checked by `content_check`; everything else is checked while decoding.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeVar
 
@@ -31,10 +32,12 @@ Description = Annotated[str, Meta(extra_json_schema={"anyOf": [{"minLength": 3, 
 JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 """Free-form members, kept verbatim."""
 
-KeyMeta = Annotated[Raw, Meta(extra_json_schema={"type": "object", "x-maxBytes": 65_535})]
-"""Free-form members of a key, at most 65 535 bytes of JSON."""
+MAX_META_BYTES = 65_535
 
-NullableKeyMeta = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"], "x-maxBytes": 65_535})]
+KeyMeta = Annotated[Raw, Meta(extra_json_schema={"type": "object", "x-maxBytes": MAX_META_BYTES})]
+"""Free-form members of a key, at most 65 535 bytes of JSON written compactly."""
+
+NullableKeyMeta = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"], "x-maxBytes": MAX_META_BYTES})]
 """`KeyMeta` or null. (A union with None would not do: msgspec keeps text undecoded only where it may be anything.)"""
 
 Instant = Annotated[int, Meta(ge=-LAST_INSTANT_MS, le=LAST_INSTANT_MS)]
@@ -42,6 +45,8 @@ Int32 = Annotated[int, Meta(ge=-MAX_INT32 - 1, le=MAX_INT32)]
 Positive32 = Annotated[int, Meta(ge=1, le=MAX_INT32)]
 PageLimit = Annotated[int, Meta(ge=1, le=100)]
 
+_ESCAPES = re.compile(rb"(?:\\(?:u[0-9a-fA-F]{4}|.))+")
+_LONGEST_ESCAPE = 6
 
 T = TypeVar("T")
 
@@ -62,11 +67,29 @@ def or_unset(value: T | None) -> T | UnsetType:
 
 
 def json_text(raw: Raw | None | UnsetType) -> str | None:
-    """A checked free-form member as the JSON text to store; None when absent or null."""
+    """A checked free-form member as the JSON text to store; None when absent or null.
+
+    It is kept as it was sent; only one too large for that is spelt compactly.
+    """
     if raw is None or isinstance(raw, UnsetType):
         return None
-    text = bytes(raw).strip().decode()
-    return None if text == "null" else text
+    text = bytes(raw).strip()
+    if text == b"null":
+        return None
+    return (text if len(text) <= MAX_META_BYTES else compact_json(text)).decode()
+
+
+def compact_json(text: bytes) -> bytes:
+    """Valid JSON with the same content and the same numbers, without white space and needless escapes.
+
+    Sizes are measured on this spelling: how a client happens to write its JSON must not matter.
+    """
+    compact: bytes = msgspec.json.format(text, indent=-1)
+    return _ESCAPES.sub(_unescaped, compact)
+
+
+def _unescaped(escapes: re.Match[bytes]) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(b'"%b"' % escapes[0]))[1:-1]
 
 
 def utf16_length(text: str) -> int:
@@ -152,10 +175,16 @@ def _object_check(max_bytes: int, *, nullable: bool) -> Check:
             return
         if not text.startswith(b"{"):
             raise _bad(f"{path}: Expected object")
-        if len(text) > max_bytes:
+        if len(text) > max_bytes and _compact_size(text, max_bytes) > max_bytes:
             raise _bad(f"{path}: must be at most {max_bytes} bytes of JSON")
 
     return check_object
+
+
+def _compact_size(text: bytes, max_bytes: int) -> int:
+    text = msgspec.json.format(text, indent=-1)
+    # What is far too large needs no closer look, and must not cost one.
+    return len(text) if len(text) > max_bytes * _LONGEST_ESCAPE else len(compact_json(text))
 
 
 def _ranges(schema: dict[str, Any]) -> Iterator[tuple[int, int]]:

@@ -13,9 +13,12 @@ from keystead.core.errors import ErrorCode, KeysteadError
 EVERYTHING = "*"
 """The legacy permission that satisfies every operation (DECISIONS D7)."""
 
+MAX_DEPTH = 200
+"""How deep `and` and `or` may nest: far beyond sense, far from the end of the stack."""
 
-def check_query(query: Any) -> None:
-    """Raise BAD_REQUEST unless the decoded JSON value `query` is a well-formed query.
+
+def check_query(query: Any, depth: int = 0) -> None:
+    """Raise BAD_REQUEST unless the decoded JSON value `query`, `depth` levels down, is a well-formed query.
 
     An object with both `and` and `or` counts by its `and`; other members are ignored.
     """
@@ -26,8 +29,10 @@ def check_query(query: Any) -> None:
     operands = query["and"] if "and" in query else query.get("or")
     if not isinstance(operands, list) or not operands:
         raise _malformed("`and` and `or` of a permission query need a non-empty array")
+    if depth == MAX_DEPTH:
+        raise _malformed(f"a permission query may nest at most {MAX_DEPTH} levels deep")
     for operand in operands:
-        check_query(operand)
+        check_query(operand, depth + 1)
 
 
 def satisfies(held: frozenset[str], query: Any) -> bool:

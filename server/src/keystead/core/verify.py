@@ -73,25 +73,28 @@ class VerifiableKey(msgspec.Struct, frozen=True, gc=False):
     subject: bytes
 
 
+Cost = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
 class CreditCost(msgspec.Struct, frozen=True, gc=False):
     """How many credits the verification costs."""
 
-    cost: Annotated[int, Meta(ge=0)] = 1
+    cost: Cost = 1
 
 
 class DefaultLimitCost(msgspec.Struct, frozen=True, gc=False):
     """Deprecated: what the verification costs the limit `default`."""
 
-    cost: Annotated[int, Meta(ge=0)] = 1
+    cost: Cost = 1
 
 
 class RequestedLimit(msgspec.Struct, frozen=True, gc=False):
     """A limit to take from: a configured one by `name`, or one given whole by `limit` and `duration` (ms)."""
 
     name: Annotated[str, Meta(min_length=1)]
-    cost: Annotated[int, Meta(ge=0)] = 1
-    limit: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
-    duration: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    cost: Cost = 1
+    limit: Annotated[int, Meta(ge=0, le=2**63 - 1)] | UnsetType = UNSET
+    duration: Annotated[int, Meta(ge=1, le=2**63 - 1)] | UnsetType = UNSET
 
 
 class Authorization(msgspec.Struct, frozen=True):

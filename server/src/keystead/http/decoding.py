@@ -5,6 +5,7 @@ literally by interoperability tests, the rest is for people.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -22,7 +23,9 @@ _RANGE = re.compile(r"Expected `(?:int|float)(?: \| null)?` (>=|<=) (-?\d+)")
 _WRONG_TYPE = re.compile(r"Expected `(.+)`, got `(.+)`")
 _PATTERN = re.compile(r"Expected `str` matching regex .*")
 _INDEX = re.compile(r"\[(\d+|\.\.\.)\]")
-_INTEGRAL = re.compile(rb"-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
+_FLOAT = re.compile(rb"-?\d+(?=[.eE])(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_PREFIXED = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
 
 _FALSE_WORDS = frozenset({"", "false", "0", "no", "off"})
 _NOUNS = {"str": "String", "array": "Array"}
@@ -43,6 +46,7 @@ class BodyDecoder(Generic[T]):
     def __init__(self, kind: type[T]) -> None:
         self._decode = msgspec.json.Decoder(kind).decode
         self._check = content_check(kind)
+        self._with_integers = integer_rewriter(kind)
 
     def decode(self, body: bytes, content_type: str | None) -> T:
         """The request. A body that is not declared as JSON counts as `{}`. Raises BAD_REQUEST."""
@@ -59,16 +63,16 @@ class BodyDecoder(Generic[T]):
         try:
             # Free-form members and unknown ones are not decoded, so their encoding is checked here.
             body.decode()
-            return self._decode(body)
-        except msgspec.ValidationError as error:
-            if "got `float`" not in str(error):
-                raise _invalid(error) from None
-        except msgspec.DecodeError:
-            raise _malformed() from None
-        try:
-            return self._decode(with_integers(body))
+            try:
+                return self._decode(body)
+            except msgspec.ValidationError as error:
+                if "got `float`" not in str(error):
+                    raise
+            return self._decode(self._with_integers(body))
         except msgspec.ValidationError as error:
             raise _invalid(error) from None
+        except msgspec.DecodeError:
+            raise _malformed() from None
 
 
 class QueryDecoder(Generic[T]):
@@ -84,7 +88,8 @@ class QueryDecoder(Generic[T]):
     def decode(self, query: bytes) -> T:
         """The request. Unknown parameters are ignored. Raises BAD_REQUEST."""
         values: dict[str, Any] = {}
-        for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000):
+        # The head of a request is bounded, and so is the number of parameters.
+        for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
             if name in values:
                 raise _bad(f"{name}: Expected one value, received several")
             if name in self._fields:
@@ -97,29 +102,65 @@ class QueryDecoder(Generic[T]):
         return request
 
 
-def with_integers(body: bytes) -> bytes:
-    """The JSON text with integral numbers such as `15.0` and `1e3` written as integers.
+Rewrite = Callable[[bytes], bytes]
 
-    Members called `meta` are free-form and stay as they are.
+
+def integer_rewriter(kind: Any) -> Rewrite:
+    """A function that writes integral numbers such as `15.0` and `1e3` as integers, where a `kind` has integers.
+
+    Everything else stays as it is; members that a `kind` has not are dropped. It works along the type, not the text:
+    its effort does not depend on how deep the text is nested.
     """
-    text = body.strip()
-    first = text[:1]
-    if first == b"{":
-        members = msgspec.json.decode(text, type=dict[str, Raw])
-        rewritten = [
-            msgspec.json.encode(name) + b":" + (bytes(value) if name == "meta" else with_integers(bytes(value)))
-            for name, value in members.items()
-        ]
+    return _rewriter(inspect.type_info(kind)) or (lambda text: text)
+
+
+def _rewriter(info: inspect.Type) -> Rewrite | None:
+    if isinstance(info, inspect.Metadata):
+        return _rewriter(info.type)
+    if isinstance(info, inspect.IntType):
+        return _as_integer
+    if isinstance(info, inspect.UnionType):
+        return next(filter(None, map(_rewriter, info.types)), None)
+    if isinstance(info, inspect.ListType):
+        item = _rewriter(info.item_type)
+        return _items_rewriter(item) if item else None
+    if isinstance(info, inspect.StructType):
+        members = {field.encode_name: _rewriter(field.type) for field in info.fields}
+        return _members_rewriter(members) if any(members.values()) else None
+    return None
+
+
+def _as_integer(text: bytes) -> bytes:
+    # Through float only when it is written as one: large integers must stay exact.
+    if not _FLOAT.fullmatch(text):
+        return text
+    number = float(text)
+    return b"%d" % int(number) if number.is_integer() and abs(number) < 2**63 else text
+
+
+def _items_rewriter(item: Rewrite) -> Rewrite:
+    def rewrite(text: bytes) -> bytes:
+        if not text.startswith(b"["):
+            return text
+        return b"[" + b",".join([item(bytes(raw)) for raw in msgspec.json.decode(text, type=list[Raw])]) + b"]"
+
+    return rewrite
+
+
+def _members_rewriter(members: dict[str, Rewrite | None]) -> Rewrite:
+    def rewrite(text: bytes) -> bytes:
+        # White space around the body is the only one that is not cut off before.
+        if not text.lstrip().startswith(b"{"):
+            return text
+        rewritten = []
+        for name, raw in msgspec.json.decode(text, type=dict[str, Raw]).items():
+            if name in members:
+                member = members[name]
+                value = bytes(raw)
+                rewritten.append(msgspec.json.encode(name) + b":" + (member(value) if member else value))
         return b"{" + b",".join(rewritten) + b"}"
-    if first == b"[":
-        items = msgspec.json.decode(text, type=list[Raw])
-        return b"[" + b",".join([with_integers(bytes(item)) for item in items]) + b"]"
-    if _INTEGRAL.fullmatch(text):
-        number = float(text)
-        if number.is_integer() and abs(number) < 2**63:
-            # Through float only when it is written as one: large integers must stay exact.
-            return text if text.lstrip(b"-").isdigit() else b"%d" % int(number)
-    return text
+
+    return rewrite
 
 
 def _coerce(name: str, text: str, kind: inspect.Type) -> Any:
@@ -143,14 +184,14 @@ def _number(name: str, text: str) -> int:
     stripped = text.strip()
     if not stripped:
         return 0
-    try:
-        if stripped[:2].lower() in ("0x", "0o", "0b"):
-            return int(stripped, 0)
-        if stripped.lstrip("+-").isdigit():
-            return int(stripped)
-        number = float(stripped)
-    except ValueError:
-        raise _bad(f"{name}: Expected number, received text") from None
+    if _PREFIXED.fullmatch(stripped):
+        return int(stripped, 0)
+    if not _DECIMAL.fullmatch(stripped):
+        raise _bad(f"{name}: Expected number, received text")
+    if stripped.lstrip("+-").isdigit() and len(stripped) < 20:
+        # Not through float: large integers must stay exact.
+        return int(stripped)
+    number = float(stripped)
     if not number.is_integer():
         raise _bad(f"{name}: Expected integer")
     return int(number)

@@ -100,6 +100,8 @@ def read_request(body: bytes, content_type: bytes | None) -> VerificationRequest
     """The decoded body. Raises BAD_REQUEST."""
     if content_type == b"application/json":
         try:
+            # Members that are not decoded have to be UTF-8 too.
+            body.decode()
             request = _decode(body)
         except (ValidationError, DecodeError, UnicodeDecodeError, RecursionError):
             pass

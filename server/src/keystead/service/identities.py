@@ -1,8 +1,6 @@
 """Identities: the customers that keys belong to (contract other-v1 §3)."""
 
-import json
-
-from keystead.contract.fields import given, json_text, utf16_length
+from keystead.contract.fields import compact_json, given, json_text, utf16_length
 from keystead.contract.identities import (
     CreatedIdentity,
     CreateIdentity,
@@ -97,12 +95,9 @@ def _refuse_repeated(limits: list[IdentityRatelimit]) -> None:
 def _meta_text(request: CreateIdentity) -> str | None:
     """The `meta` to store. Raises BAD_REQUEST beyond 64 000 UTF-16 units, written compactly."""
     text = json_text(request.meta)
-    if text is None:
-        return None
+    if text is None or utf16_length(text) <= META_MAX_UNITS:
+        return text
+    text = compact_json(text.encode()).decode()
     if utf16_length(text) > META_MAX_UNITS:
-        # White space between the members does not count; compact texts never come here.
-        compact = json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
-        if utf16_length(compact) > META_MAX_UNITS:
-            raise bad_request(f"meta: must be at most {META_MAX_UNITS} characters of JSON")
-        return compact
+        raise bad_request(f"meta: must be at most {META_MAX_UNITS} characters of JSON")
     return text
