@@ -3,8 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from keystead.config import Settings
+    from keystead.http.outbox import Outbox
     from keystead.http.protocol import ProtocolFactory
     from keystead.http.services import Services
+    from keystead.sinks.analytics import Analytics as Counts
+    from keystead.sinks.spool import Spool
+    from keystead.sinks.transfer import Transfer
 
 _log = structlog.get_logger()
 
@@ -108,10 +112,20 @@ async def open_storage(
 
 
 @dataclass(frozen=True)
+class VerificationRecords:
+    """Where verification events go: the spool, the counts made of it, and what carries from one to the other."""
+
+    spool: "Spool"
+    counts: "Counts"
+    transfer: "Transfer"
+
+
+@dataclass(frozen=True)
 class Application:
     """A server that only lacks a socket: hand `protocol` and `app` to uvicorn."""
 
     storage: Storage
+    log: VerificationRecords
     services: "Services"
     app: "Starlette"
     protocol: "ProtocolFactory"
@@ -122,13 +136,51 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
     """Everything behind the socket. On leaving, what was recorded is written and transferred. Raises StartupError."""
     # Here, not at the top: the command line's small errands need none of it.
     from keystead.http.app import create_app
-    from keystead.http.limits import HttpLimits
-    from keystead.http.operations import VERIFY_KEY
     from keystead.http.outbox import Outbox
+
+    async with _open_verification_log(storage.settings) as log:
+        services = _services(storage, log)
+        outbox = Outbox(log.spool.flush)
+        try:
+            yield Application(
+                storage, log, services, create_app(services), _protocol(storage.settings, services, outbox)
+            )
+        finally:
+            outbox.flush()
+
+
+@asynccontextmanager
+async def _open_verification_log(settings: "Settings") -> AsyncIterator[VerificationRecords]:
+    """The spool, the counts, and the transfer between them; on leaving, all that was recorded has been counted."""
+    from keystead.sinks import tables
+    from keystead.sinks.analytics import Analytics, open_engine
+    from keystead.sinks.spool import Spool
+    from keystead.sinks.transfer import Transfer
+    from keystead.stores.migrate import upgrade
+
+    with ExitStack() as closing:
+        engine = open_engine(settings.analytics_database)
+        counts = Analytics(engine)
+        closing.callback(counts.close)
+        upgrade(engine, tables.MIGRATIONS, tables.HEAD)
+        spool = Spool(
+            settings.spool_folder,
+            segment_bytes=settings.spool_segment_bytes,
+            max_buffered_bytes=settings.spool_buffer_bytes,
+        )
+        closing.callback(spool.close)
+        transfer = Transfer(spool, counts, interval_s=settings.analytics_interval_s)
+        transfer.start()
+        try:
+            yield VerificationRecords(spool, counts, transfer)
+        finally:
+            spool.flush()
+            await asyncio.to_thread(transfer.stop)
+
+
+def _services(storage: Storage, log: VerificationRecords) -> "Services":
     from keystead.http.problems import Problems
-    from keystead.http.protocol import ProtocolFactory
     from keystead.http.services import Services
-    from keystead.http.verify_lane import VerifyLane
     from keystead.service.access import Access
     from keystead.service.analytics import Analytics
     from keystead.service.apis import Apis
@@ -136,33 +188,18 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
     from keystead.service.keys import Keys
     from keystead.service.permissions import Permissions
     from keystead.service.verification import Verification
-    from keystead.sinks import analytics as counts
-    from keystead.sinks import tables as count_tables
-    from keystead.sinks.spool import Spool
-    from keystead.sinks.transfer import Transfer
-    from keystead.stores.migrate import upgrade
 
-    settings, store, ids = storage.settings, storage.store, storage.ids
-    engine = counts.open_engine(settings.analytics_database)
-    upgrade(engine, count_tables.MIGRATIONS, count_tables.HEAD)
-    analytics = counts.Analytics(engine)
-    spool = Spool(
-        settings.spool_folder,
-        segment_bytes=settings.spool_segment_bytes,
-        max_buffered_bytes=settings.spool_buffer_bytes,
-    )
-    transfer = Transfer(spool, analytics, interval_s=settings.analytics_interval_s)
-    limiter = MemoryLimiter()
+    store, ids, limiter = storage.store, storage.ids, MemoryLimiter()
 
-    async def by_day(key_ids: Any, start_ms: int, end_ms: int) -> list[tuple[int, int, int, int]]:
-        return list(await asyncio.to_thread(analytics.verifications_by_day, key_ids, start_ms, end_ms))
+    async def by_day(key_ids: Sequence[str], start_ms: int, end_ms: int) -> list[tuple[int, int, int, int]]:
+        return list(await asyncio.to_thread(log.counts.verifications_by_day, key_ids, start_ms, end_ms))
 
-    services = Services(
+    return Services(
         clock=storage.clock,
         request_ids=RequestIds(ids.random),
-        problems=Problems(settings.errors_docs_url),
-        access=Access(store, limiter, spool),
-        verification=Verification(store, limiter, spool),
+        problems=Problems(storage.settings.errors_docs_url),
+        access=Access(store, limiter, log.spool),
+        verification=Verification(store, limiter, log.spool),
         keys=Keys(store, storage.vault, ids),
         apis=Apis(store, ids),
         identities=Identities(store, ids),
@@ -170,42 +207,37 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
         analytics=Analytics(store, by_day),
     )
 
+
+def _protocol(settings: "Settings", services: "Services", outbox: "Outbox") -> "ProtocolFactory":
+    from keystead.http.limits import HttpLimits
+    from keystead.http.operations import VERIFY_KEY
+    from keystead.http.protocol import ProtocolFactory
+    from keystead.http.verify_lane import VerifyLane
+
     def refuse(status: int, message: str) -> tuple[bytes, bytes]:
         request_id = services.request_ids.next()
         body = services.problems.refusal(status, message, request_id)
         return body, b"unkey-request-id: %b\r\n" % request_id.encode("ascii")
 
-    outbox = Outbox(spool.flush)
-    protocol = ProtocolFactory(
-        {VERIFY_KEY.path.encode(): VerifyLane(services)},
-        outbox,
-        refuse,
-        limits=HttpLimits(
-            max_header_bytes=settings.max_header_bytes,
-            max_body_bytes=settings.max_body_bytes,
-            header_timeout_s=settings.header_timeout_s,
-            body_timeout_s=settings.body_timeout_s,
-            keep_alive_timeout_s=settings.keep_alive_timeout_s,
-            write_timeout_s=settings.write_timeout_s,
-            max_connections=settings.max_connections,
-        ),
-        forwarded=_forwarded(settings),
+    limits = HttpLimits(
+        max_header_bytes=settings.max_header_bytes,
+        max_body_bytes=settings.max_body_bytes,
+        header_timeout_s=settings.header_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        keep_alive_timeout_s=settings.keep_alive_timeout_s,
+        write_timeout_s=settings.write_timeout_s,
+        max_connections=settings.max_connections,
     )
-    transfer.start()
-    try:
-        yield Application(storage, services, create_app(services), protocol)
-    finally:
-        outbox.flush()
-        spool.flush()
-        await asyncio.to_thread(transfer.stop)
-        spool.close()
-        analytics.close()
+    lanes = {VERIFY_KEY.path.encode(): VerifyLane(services)}
+    return ProtocolFactory(lanes, outbox, refuse, limits=limits, forwarded=_forwarded(settings))
 
 
 def serve(settings: "Settings") -> int:
     """Run the server until it is told to stop; the exit code. Raises StartupError."""
     import uvloop
 
+    # What we make here (databases, spool, keys) is for the operator alone.
+    os.umask(0o077)
     with DatabaseLock(settings.database_path) as lock:
         listener = _listen(settings)
         with listener:
@@ -227,6 +259,7 @@ def offline(settings: "Settings") -> Iterator[Mapping[str, Command]]:
 
         return run
 
+    os.umask(0o077)
     with DatabaseLock(settings.database_path):
         yield {name: opening(name) for name in ("root-key.create", "workspace.create", "encryption.rotate")}
 
