@@ -26,6 +26,8 @@ class IdPrefix(StrEnum):
     AUDIT_ENTRY = "log"
     REQUEST = "req"
     DATA_KEY = "dk"
+    NAMESPACE = "rlns"
+    OVERRIDE = "rlor"
 
 
 def base58(data: bytes) -> str:

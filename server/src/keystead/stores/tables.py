@@ -216,6 +216,57 @@ roles_permissions = Table(
     Index("ix_roles_permissions_permission_id", "permission_id"),
 )
 
+namespaces = Table(
+    "namespaces",
+    metadata,
+    _id(),
+    _belongs_to("workspace_id", "workspaces.id", nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    UniqueConstraint("workspace_id", "name"),
+)
+
+overrides = Table(
+    "overrides",
+    metadata,
+    _seq(),  # the order of creation decides between wildcards (other-v1 §4.1)
+    Column("id", String(256), nullable=False, unique=True),
+    _belongs_to("namespace_id", "namespaces.id", nullable=False),
+    Column("identifier", String(512), nullable=False),
+    Column("limit", BigInteger, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("async", Boolean, nullable=False),
+    UniqueConstraint("namespace_id", "identifier"),
+)
+
+queued_keys = Table(
+    "queued_keys",
+    metadata,
+    _seq(),
+    _belongs_to("workspace_id", "workspaces.id", nullable=False),
+    Column("migration_id", String(256), nullable=False),
+    Column("api_id", String(256), nullable=False),
+    Column("root_key_id", String(256), nullable=False),  # the actor of the audit entry
+    Column("item", Text, nullable=False),  # JSON; a plaintext is replaced by its hash and its ciphertext
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at_ms", BigInteger),  # null: given up
+    Column("error", Text),
+    Index("ix_queued_keys_due_at_ms", "due_at_ms"),
+)
+
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("root_key_id", String(256), primary_key=True),
+    Column("operation", String(256), primary_key=True),
+    Column("idempotency_key_hash", String(64), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("answer", Text, nullable=False),  # sealed under a key derived from the Idempotency-Key (DECISIONS D15)
+    Column("created_at_ms", BigInteger, nullable=False),
+    Index("ix_kept_answers_created_at_ms", "created_at_ms"),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,
