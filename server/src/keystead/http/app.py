@@ -102,7 +102,7 @@ def _action(operation: Operation, services: Services) -> Act:
         else:
             caller = Caller("", "", frozenset(), origin)
         answer = await operation.handle(services, caller, decoded)
-        return _answered(200, encode(answer), origin.request_id)
+        return _answered(operation.success, encode(answer), origin.request_id)
 
     return act
 

@@ -140,7 +140,8 @@ def _as_integer(text: bytes) -> bytes:
 
 def _items_rewriter(item: Rewrite) -> Rewrite:
     def rewrite(text: bytes) -> bytes:
-        if not text.startswith(b"["):
+        # White space around the body is the only one that is not cut off before.
+        if not text.lstrip().startswith(b"["):
             return text
         return b"[" + b",".join([item(bytes(raw)) for raw in msgspec.json.decode(text, type=list[Raw])]) + b"]"
 
@@ -149,7 +150,6 @@ def _items_rewriter(item: Rewrite) -> Rewrite:
 
 def _members_rewriter(members: dict[str, Rewrite | None]) -> Rewrite:
     def rewrite(text: bytes) -> bytes:
-        # White space around the body is the only one that is not cut off before.
         if not text.lstrip().startswith(b"{"):
             return text
         rewritten = []

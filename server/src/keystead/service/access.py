@@ -59,10 +59,12 @@ class Access:
         self._limiter = limiter
         self._log = log
 
-    async def authenticate(self, authorization: str | None, origin: Origin, needed: Sequence[str] = ()) -> Caller:
+    async def authenticate(
+        self, authorization: str | None, origin: Origin, needed: Sequence[Sequence[str]] = ()
+    ) -> Caller:
         """The caller; one use of the root key's limits and credits is taken, and counted as a verification of it.
 
-        `needed` are the alternatives of the operation's permission, when the request alone determines them.
+        `needed` are the operation's needs as far as the request alone determines them: of each, one alternative.
         Raises UNAUTHORIZED, FORBIDDEN or TOO_MANY_REQUESTS (§2.2).
         """
         key = await self._find(_secret_in(authorization))
@@ -83,7 +85,7 @@ class Access:
         return await self._store.find(hash_) if isinstance(key, Unknown) else key
 
     async def _judge(
-        self, key: VerifiableKey, caller: Caller, needed: Sequence[str]
+        self, key: VerifiableKey, caller: Caller, needed: Sequence[Sequence[str]]
     ) -> tuple[Outcome, KeysteadError | None]:
         origin = caller.origin
         if refuse_key(key, origin.now_ms):
@@ -92,8 +94,9 @@ class Access:
             return Outcome.EXPIRED, _forbidden("the root key has expired", Reason.EXPIRED)
         if key.addresses is not None and not key.addresses.admits(origin.client_address):
             return Outcome.FORBIDDEN, _forbidden("the root key may not be used from this address")
-        if needed and not caller.may(*needed):
-            return Outcome.INSUFFICIENT_PERMISSIONS, missing_permission((EVERYTHING, *needed))
+        for alternatives in needed:
+            if not caller.may(*alternatives):
+                return Outcome.INSUFFICIENT_PERMISSIONS, missing_permission((EVERYTHING, *alternatives))
         if not all(reading.accepted for reading in self._limiter.take(key.automatic, origin.now_ms)):
             return Outcome.RATE_LIMITED, KeysteadError(
                 ErrorCode.TOO_MANY_REQUESTS, "the root key is ratelimited", Reason.RATE_LIMITED

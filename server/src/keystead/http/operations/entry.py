@@ -36,13 +36,14 @@ class Operation:
     `handle` gets the services, the caller and the decoded request. With `needs_known` the permission follows from the
     request alone and is checked while authenticating; else the service checks it after it has looked for the object
     (keys-v1 §2.5). `refuse` raises BAD_REQUEST for what is wrong before anybody is authenticated. `errors` are the
-    codes beyond those that every operation can answer with, `audit` the events it leaves.
+    codes beyond those that every operation can answer with, `audit` the events it leaves, `success` the status of a
+    success.
     """
 
     name: str
     method: str
     summary: str
-    request: type
+    request: Any
     answer: Any
     handle: Handle
     needs: tuple[Needs, ...] = ()
@@ -52,6 +53,7 @@ class Operation:
     audit: tuple[str, ...] = ()
     authenticated: bool = True
     extension: bool = False
+    success: int = 200
     tags: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,11 +64,11 @@ class Operation:
         """The route."""
         return f"/v1/{self.name}"
 
-    def known_needs(self, request: Any) -> Sequence[str]:
-        """The alternatives that follow from `request`; empty when the service checks."""
+    def known_needs(self, request: Any) -> Sequence[Sequence[str]]:
+        """The alternatives of each need that follows from `request`; empty when the service checks."""
         if not self.needs_known:
             return ()
-        return [slug for need in self.needs if not need.when for slug in _filled(need.alternatives, request)]
+        return [_filled(need.alternatives, request) for need in self.needs if not need.when]
 
 
 def _filled(alternatives: Sequence[str], request: Any) -> list[str]:
