@@ -14,12 +14,16 @@ from keystead.core.entities import (
     AuditEntry,
     DataKey,
     Identity,
+    KeptAnswer,
     Key,
+    Namespace,
+    Override,
     Permission,
     Ratelimit,
     Role,
     Workspace,
 )
+from keystead.core.overrides import LimitedNamespace
 from keystead.core.verify import VerifiableKey
 from keystead.core.window import LimitDemand, LimitReading
 
@@ -27,7 +31,7 @@ T = TypeVar("T")
 
 
 class Unknown(Enum):
-    """Says that memory can not tell whether a key exists."""
+    """Says that memory can not tell whether something exists."""
 
     UNKNOWN = "unknown"
 
@@ -185,6 +189,50 @@ class Identities(Protocol):
         """Add a limit; every key of the identity is affected."""
 
 
+class Namespaces(Protocol):
+    """Namespaces of ratelimits; names are unique in a workspace and compared exactly."""
+
+    def get(self, namespace_id: str, workspace_id: str) -> Namespace | None:
+        """The namespace of that workspace, or None."""
+
+    def by_name(self, name: str, workspace_id: str) -> Namespace | None:
+        """The namespace of that name in the workspace, or None."""
+
+    def insert(self, namespace: Namespace) -> None:
+        """Add one. Raises CONFLICT when the name is taken."""
+
+    def page(self, workspace_id: str, after_id: str, limit: int) -> list[Namespace]:
+        """Up to `limit` namespaces of the workspace with an id greater than `after_id`, by id."""
+
+    def count(self, workspace_id: str) -> int:
+        """How many namespaces the workspace has."""
+
+
+class Overrides(Protocol):
+    """Overrides of a namespace; identifiers are unique in it and compared literally.
+
+    A change is in force for the next decision once the unit is committed and acknowledged.
+    """
+
+    def by_identifier(self, namespace_id: str, identifier: str) -> Override | None:
+        """The override with exactly that identifier, or None."""
+
+    def insert(self, namespace: Namespace, override: Override) -> None:
+        """Add one, the youngest of its namespace. Raises CONFLICT when the identifier is taken."""
+
+    def replace(self, namespace: Namespace, override: Override) -> None:
+        """Store the override's new state (matched by id); its place in the order of creation stays."""
+
+    def delete(self, namespace: Namespace, override: Override) -> None:
+        """Remove it; the identifier is free again."""
+
+    def page(self, namespace_id: str, after_id: str, limit: int) -> list[Override]:
+        """Up to `limit` overrides of the namespace with an id greater than `after_id`, by id."""
+
+    def count(self, namespace_id: str) -> int:
+        """How many overrides the namespace has."""
+
+
 class DataKeys(Protocol):
     """The wrapped encryption keys of workspaces."""
 
@@ -212,6 +260,19 @@ class Audit(Protocol):
 
     def of_workspace(self, workspace_id: str) -> list[AuditEntry]:
         """A workspace's entries, oldest first."""
+
+
+class KeptAnswers(Protocol):
+    """Answers of changes, kept for calls that are repeated."""
+
+    def get(self, root_key_id: str, operation: str, idempotency_key_hash: str) -> KeptAnswer | None:
+        """The kept answer, however old, or None."""
+
+    def put(self, kept: KeptAnswer) -> None:
+        """Keep an answer, in place of an older one of the same call."""
+
+    def drop_older(self, than_ms: int) -> None:
+        """Forget a bounded number of answers kept before that instant."""
 
 
 class Transaction(Protocol):
@@ -242,8 +303,20 @@ class Transaction(Protocol):
         """Identities."""
 
     @property
+    def namespaces(self) -> Namespaces:
+        """Namespaces of ratelimits."""
+
+    @property
+    def overrides(self) -> Overrides:
+        """Overrides of ratelimits."""
+
+    @property
     def data_keys(self) -> DataKeys:
         """Encryption keys."""
+
+    @property
+    def kept_answers(self) -> KeptAnswers:
+        """Answers kept for repeated calls."""
 
     @property
     def audit(self) -> Audit:
@@ -257,7 +330,7 @@ class Store(Protocol):
         """Run `unit` and answer after its commit.
 
         Units run one after the other and see each other's changes. When `unit` raises, nothing of it remains and the
-        exception is the answer. When this returns, no verification answers from what was before. Raises
+        exception is the answer. When this returns, no verification or limit answers from what was before. Raises
         INTERNAL_SERVER_ERROR with reason UNAVAILABLE when storage takes no writes.
         """
 
@@ -276,6 +349,12 @@ class Store(Protocol):
 
     def find(self, hash_: str) -> Awaitable[VerifiableKey | None]:
         """The live key with that hash, from memory or storage; None when there is none."""
+
+    def cached_namespace(self, workspace_id: str, name: str) -> LimitedNamespace | Literal[Unknown.UNKNOWN] | None:
+        """What is in memory: the namespace with its overrides, None when there is none, or UNKNOWN: ask below."""
+
+    def find_namespace(self, workspace_id: str, name: str) -> Awaitable[LimitedNamespace | None]:
+        """The namespace of that name with its overrides, from memory or storage; None when there is none."""
 
 
 class Limiter(Protocol):

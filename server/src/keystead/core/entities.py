@@ -3,6 +3,8 @@
 Instants are milliseconds since the Unix epoch, durations milliseconds. `meta` is JSON text, kept verbatim.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from keystead.core.credits import Account
@@ -94,6 +96,40 @@ class Key(msgspec.Struct, frozen=True):
     account: Account = Account()
 
 
+class KeyDetails(msgspec.Struct, frozen=True):
+    """A live key with what a listing shows of it (other-v1 §1.3).
+
+    `permission_slugs` are those of the key, then those of its roles, each once. `ciphertext` is the sealed secret and
+    the id of its data key.
+    """
+
+    key: Key
+    identity: Identity | None
+    limits: tuple[Ratelimit, ...]
+    role_names: tuple[str, ...]
+    permission_slugs: tuple[str, ...]
+    ciphertext: tuple[str, str] | None
+
+
+class QueuedKey(msgspec.Struct, frozen=True):
+    """A key that waits to be imported (other-v1 §5.2).
+
+    `seq` is its place in the queue. `item` is JSON without any plaintext. `due_at_ms` None: given up after `attempts`
+    attempts, the last of which failed for the reason `error`.
+    """
+
+    seq: int
+    workspace_id: str
+    migration_id: str
+    api_id: str
+    root_key_id: str
+    item: str
+    created_at_ms: int
+    attempts: int
+    due_at_ms: int | None
+    error: str | None
+
+
 class DataKey(msgspec.Struct, frozen=True):
     """A workspace's encryption key, wrapped by the key-encryption key named (keys-v1 §5.5)."""
 
@@ -104,13 +140,36 @@ class DataKey(msgspec.Struct, frozen=True):
     created_at_ms: int
 
 
+class Namespace(msgspec.Struct, frozen=True):
+    """Where identifiers are limited together; the name is unique in its workspace (other-v1 §4)."""
+
+    id: str
+    workspace_id: str
+    name: str
+    created_at_ms: int
+
+
+class Override(msgspec.Struct, frozen=True):
+    """What holds for the identifiers that match `identifier`, whatever a request says; 0 blocks (other-v1 §4.3).
+
+    `is_async` is only kept to be shown: decisions are always exact.
+    """
+
+    id: str
+    namespace_id: str
+    identifier: str
+    limit: int
+    duration_ms: int
+    is_async: bool = False
+
+
 class AuditResource(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing an audit entry is about."""
 
     type: str
     id: str
     name: str | None = None
-    meta: dict[str, str] | None = None
+    meta: Mapping[str, str | bool | int | float | None] | None = None
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
@@ -126,3 +185,17 @@ class AuditEntry(msgspec.Struct, frozen=True):
     resources: tuple[AuditResource, ...]
     location: str | None = None
     user_agent: str | None = None
+
+
+class KeptAnswer(msgspec.Struct, frozen=True):
+    """The answer of a successful change, kept to be replayed when the call is repeated (DECISIONS D15).
+
+    `answer` is sealed under a key derived from the caller's `Idempotency-Key`, of which only a hash is here.
+    """
+
+    root_key_id: str
+    operation: str
+    idempotency_key_hash: str
+    request_hash: str
+    answer: str
+    created_at_ms: int

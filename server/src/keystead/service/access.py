@@ -12,6 +12,7 @@ import msgspec
 
 from keystead.core.errors import ErrorCode, KeysteadError, Reason
 from keystead.core.events import encode_event
+from keystead.core.idempotency import Repeatable
 from keystead.core.permissions import EVERYTHING
 from keystead.core.secrets import hash_secret
 from keystead.core.verify import Outcome, VerifiableKey, is_expired, refuse_key
@@ -20,12 +21,16 @@ from keystead.service.failures import missing_permission
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a call came from: its instant, its identifier, and what audit entries keep of the client."""
+    """Where a call came from: its instant, its identifier, and what audit entries keep of the client.
+
+    `repeatable` when it came with an `Idempotency-Key` that counts.
+    """
 
     now_ms: int
     request_id: str
     client_address: str | None = None
     user_agent: str | None = None
+    repeatable: Repeatable | None = None
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -67,26 +72,32 @@ class Access:
         `needed` are the operation's needs as far as the request alone determines them: of each, one alternative.
         Raises UNAUTHORIZED, FORBIDDEN or TOO_MANY_REQUESTS (§2.2).
         """
-        key = await self._find(_secret_in(authorization))
-        if key is None:
-            raise KeysteadError(ErrorCode.UNAUTHORIZED, "the root key is not valid")
-        if key.for_workspace_id is None:
-            raise KeysteadError(ErrorCode.UNAUTHORIZED, "root key required")
-        caller = Caller(key.key_id, key.for_workspace_id, key.permissions, origin)
-        outcome, failure = await self._judge(key, caller, needed)
-        self._log.record(encode_event(origin.now_ms, origin.request_id, outcome, (), key.subject))
-        if failure is not None:
-            raise failure
-        return caller
+        hash_ = hash_secret(_secret_in(authorization))
+        found = self._store.cached(hash_)
+        if isinstance(found, Unknown):
+            found = await self._store.find(hash_)
+        key, caller = _caller(found, origin)
+        judgement = self._judge(key, caller, needed)
+        if judgement is _VALID and key.is_limited:
+            judgement = await self._charge(key, origin)
+        return self._conclude(key, caller, judgement)
 
-    async def _find(self, secret: str) -> VerifiableKey | None:
-        hash_ = hash_secret(secret)
-        key = self._store.cached(hash_)
-        return await self._store.find(hash_) if isinstance(key, Unknown) else key
+    def authenticate_at_once(
+        self, authorization: str | None, origin: Origin, needed: Sequence[Sequence[str]] = ()
+    ) -> Caller | None:
+        """The caller when memory suffices, else None with nothing taken: then `authenticate` has to be awaited.
 
-    async def _judge(
-        self, key: VerifiableKey, caller: Caller, needed: Sequence[Sequence[str]]
-    ) -> tuple[Outcome, KeysteadError | None]:
+        Memory suffices for a root key that is cached, or known to be absent, and has no credits. Raises as
+        `authenticate`.
+        """
+        found = self._store.cached(hash_secret(_secret_in(authorization)))
+        if isinstance(found, Unknown) or (found is not None and found.is_limited):
+            return None
+        key, caller = _caller(found, origin)
+        return self._conclude(key, caller, self._judge(key, caller, needed))
+
+    def _judge(self, key: VerifiableKey, caller: Caller, needed: Sequence[Sequence[str]]) -> "_Judgement":
+        """Everything but the credits."""
         origin = caller.origin
         if refuse_key(key, origin.now_ms):
             return Outcome.DISABLED, _forbidden("the root key is disabled", Reason.DISABLED)
@@ -101,11 +112,35 @@ class Access:
             return Outcome.RATE_LIMITED, KeysteadError(
                 ErrorCode.TOO_MANY_REQUESTS, "the root key is ratelimited", Reason.RATE_LIMITED
             )
-        if key.is_limited:
-            spend = await self._store.spend(key.key_id, 1, origin.now_ms)
-            if spend is None or not spend.accepted:
-                return Outcome.USAGE_EXCEEDED, _forbidden("the root key has no credits left", Reason.USAGE_EXCEEDED)
-        return Outcome.VALID, None
+        return _VALID
+
+    async def _charge(self, key: VerifiableKey, origin: Origin) -> "_Judgement":
+        spend = await self._store.spend(key.key_id, 1, origin.now_ms)
+        if spend is None or not spend.accepted:
+            return Outcome.USAGE_EXCEEDED, _forbidden("the root key has no credits left", Reason.USAGE_EXCEEDED)
+        return _VALID
+
+    def _conclude(self, key: VerifiableKey, caller: Caller, judgement: "_Judgement") -> Caller:
+        outcome, failure = judgement
+        origin = caller.origin
+        self._log.record(encode_event(origin.now_ms, origin.request_id, outcome, (), key.subject))
+        if failure is not None:
+            raise failure
+        return caller
+
+
+_Judgement = tuple[Outcome, KeysteadError | None]
+
+_VALID: _Judgement = (Outcome.VALID, None)
+
+
+def _caller(key: VerifiableKey | None, origin: Origin) -> tuple[VerifiableKey, Caller]:
+    """The root key, and the caller it makes if nothing refuses it. Raises UNAUTHORIZED for any other key."""
+    if key is None:
+        raise KeysteadError(ErrorCode.UNAUTHORIZED, "the root key is not valid")
+    if key.for_workspace_id is None:
+        raise KeysteadError(ErrorCode.UNAUTHORIZED, "root key required")
+    return key, Caller(key.key_id, key.for_workspace_id, key.permissions, origin)
 
 
 def _secret_in(authorization: str | None) -> str:

@@ -1,12 +1,19 @@
 """Audit entries of what callers change (contract keys-v1 Appendix B)."""
 
+import asyncio
 from collections.abc import Iterable
+from functools import partial
 
-from keystead.core.entities import Api, AuditEntry, AuditResource, Identity, Key, Permission, Role
+import structlog
+
+from keystead.core.entities import Api, AuditEntry, AuditResource, Identity, Key, Namespace, Override, Permission, Role
+from keystead.core.errors import KeysteadError
 from keystead.core.ids import IdPrefix
-from keystead.ports import Transaction
+from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
 from keystead.service.ids import Ids
+
+_log = structlog.get_logger()
 
 KEYSPACE = "keyAuth"
 """What Appendix B calls a keyspace."""
@@ -37,6 +44,33 @@ def role_resource(role: Role) -> AuditResource:
     return AuditResource("role", role.id, role.name, {"name": role.name})
 
 
+def namespace_resource(namespace: Namespace) -> AuditResource:
+    """A namespace of ratelimits as the object of an entry."""
+    return AuditResource("ratelimitNamespace", namespace.id, namespace.name)
+
+
+def override_resource(override: Override, meta: dict[str, str] | None = None) -> AuditResource:
+    """An override as the object of an entry."""
+    return AuditResource("ratelimitOverride", override.id, override.identifier, meta)
+
+
+def entry_of(caller: Caller, ids: Ids, event: str, description: str, resources: Iterable[AuditResource]) -> AuditEntry:
+    """An entry about what a caller did."""
+    origin = caller.origin
+    return AuditEntry(
+        id=ids.new(IdPrefix.AUDIT_ENTRY, origin.now_ms),
+        workspace_id=caller.workspace_id,
+        time_ms=origin.now_ms,
+        event=event,
+        actor_type="key",
+        actor_id=caller.key_id,
+        description=description,
+        resources=tuple(resources),
+        location=origin.client_address,
+        user_agent=origin.user_agent,
+    )
+
+
 class Trail:
     """Writes a caller's entries into the transaction of the change they describe."""
 
@@ -57,16 +91,44 @@ class Trail:
         )
 
     def _entry(self, event: str, description: str, resources: tuple[AuditResource, ...]) -> AuditEntry:
-        origin = self._caller.origin
-        return AuditEntry(
-            id=self._ids.new(IdPrefix.AUDIT_ENTRY, origin.now_ms),
-            workspace_id=self._caller.workspace_id,
-            time_ms=origin.now_ms,
-            event=event,
-            actor_type="key",
-            actor_id=self._caller.key_id,
-            description=description,
-            resources=resources,
-            location=origin.client_address,
-            user_agent=origin.user_agent,
-        )
+        return entry_of(self._caller, self._ids, event, description, resources)
+
+
+class Afterwards:
+    """Entries about what changes nothing: written in the background, in order, while nobody waits for them.
+
+    Whatever has come up while one unit was being written goes into the next one, so a flood of entries costs few
+    units. `drain` before the store closes: an orderly end loses none. A storage that takes no writes does, and the
+    log says how many.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._entries: list[AuditEntry] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, entry: AuditEntry) -> None:
+        """Take charge of an entry; call on the event loop."""
+        self._entries.append(entry)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._write())
+
+    async def drain(self) -> None:
+        """Return when everything that was added has been written."""
+        while self._task is not None:
+            await self._task
+
+    async def _write(self) -> None:
+        try:
+            while self._entries:
+                entries, self._entries = self._entries, []
+                try:
+                    await self._store.write(partial(_append, entries))
+                except KeysteadError as failure:
+                    _log.error("audit entries are lost", entries=len(entries), error=failure.message)
+        finally:
+            self._task = None
+
+
+def _append(entries: list[AuditEntry], tx: Transaction) -> None:
+    tx.audit.add(entries)

@@ -5,7 +5,8 @@ Invariants kept here:
 * One thread writes. It takes whatever is waiting, runs it in order inside one transaction, each unit in a savepoint of
   its own, commits once (`synchronous=FULL`: one fsync), and only then are the callers answered.
 * A unit that raises leaves nothing behind; a commit that fails fails every caller of the group.
-* Before the commit the cache is fenced for what the group touched; the fence is lifted before the callers are answered.
+* Before the commit the caches are fenced for what the group touched; the fence is lifted before the callers are
+  answered.
 * Consecutive spends of a group are settled together: one SELECT, the arithmetic of `core.credits` in order of arrival,
   one UPDATE. What a verification was told is what the database holds.
 """
@@ -30,10 +31,11 @@ from sqlalchemy.pool import QueuePool
 from keystead.core.credits import Account, Spend, refilled, spend
 from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
 from keystead.core.ids import IdPrefix, new_id
+from keystead.core.overrides import Allowance, LimitedNamespace, limited_namespace
 from keystead.core.refills import refill_entry, with_refill
 from keystead.core.verify import VerifiableKey
 from keystead.ports import Transaction, Unknown
-from keystead.stores.cache import KeyCache
+from keystead.stores.cache import KeyCache, NamespaceCache
 from keystead.stores.migrate import upgrade
 from keystead.stores.migrations import HEAD
 from keystead.stores.sql.touched import Touched
@@ -80,6 +82,13 @@ JOIN workspaces w ON w.id = k.workspace_id
 LEFT JOIN workspaces f ON f.id = k.for_workspace_id
 LEFT JOIN identities i ON i.id = k.identity_id
 WHERE k.hash = ? AND k.deleted_at_ms IS NULL
+"""
+
+_NAMESPACE = """
+SELECT n.id, o.identifier, o."limit", o.duration_ms
+FROM namespaces n LEFT JOIN overrides o ON o.namespace_id = n.id
+WHERE n.workspace_id = ? AND n.name = ?
+ORDER BY o.seq
 """
 
 _ACCOUNTS = """
@@ -141,6 +150,7 @@ class SqliteStore:
         *,
         max_cached_keys: int = 200_000,
         max_cached_absent: int = 10_000,
+        max_cached_namespaces: int = 10_000,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """Opens the file, creates or upgrades its schema and starts the writer.
@@ -150,6 +160,7 @@ class SqliteStore:
         self._random = random
         self._loop = asyncio.get_running_loop()
         self.cache = KeyCache(max_cached_keys, max_cached_absent)
+        self.namespaces = NamespaceCache(max_cached_namespaces, max_cached_absent)
         self._engine = _engine(path)
         with _explained(path):
             _probe_writable(self._engine)
@@ -184,6 +195,14 @@ class SqliteStore:
         """See `ports.Store.find`: a look-up by the driver's own cursor on the loop's thread, about 30 µs."""
         return self.cache.load(hash_, self._find)
 
+    def cached_namespace(self, workspace_id: str, name: str) -> LimitedNamespace | Literal[Unknown.UNKNOWN] | None:
+        """See `ports.Store.cached_namespace`."""
+        return self.namespaces.get((workspace_id, name))
+
+    async def find_namespace(self, workspace_id: str, name: str) -> LimitedNamespace | None:
+        """See `ports.Store.find_namespace`: on the loop's thread as `find`, longer the more overrides there are."""
+        return self.namespaces.load((workspace_id, name), self._find_namespace)
+
     async def close(self) -> None:
         """Finish everything that was accepted, then close the file."""
         self._queue.put(None)
@@ -195,6 +214,14 @@ class SqliteStore:
     def _find(self, hash_: str) -> VerifiableKey | None:
         row = self._lookup.execute(_LOOKUP, (hash_,)).fetchone()
         return verifiable_key(LookupRow._make(row)) if row else None
+
+    def _find_namespace(self, workspace_and_name: tuple[str, str]) -> LimitedNamespace | None:
+        rows = self._lookup.execute(_NAMESPACE, workspace_and_name).fetchall()
+        if not rows:
+            return None
+        # A namespace without overrides is one row with nothing but its id.
+        overrides = [(row[1], Allowance(row[2], row[3])) for row in rows if row[1] is not None]
+        return limited_namespace(rows[0][0], overrides)
 
     def _read(self, query: Callable[[Transaction], T]) -> T:
         with self._engine.connect() as connection:
@@ -238,6 +265,7 @@ class SqliteStore:
                 self._run_in_savepoint(connection, run, transaction)
             touched = transaction.touched
             self.cache.fence(touched)
+            self.namespaces.fence(touched)
             connection.exec_driver_sql("COMMIT")
         except Exception as error:
             _log.error("storage failed, nothing of the group was written", error=str(error), units=len(group))
@@ -265,6 +293,7 @@ class SqliteStore:
 
     def _answer(self, group: list[_Work], touched: Touched) -> None:
         self.cache.lift(touched)
+        self.namespaces.lift(touched)
         for work in group:
             work.answer()
 

@@ -6,8 +6,10 @@ from keystead.stores.sql.apis import SqlApis
 from keystead.stores.sql.audit import SqlAudit
 from keystead.stores.sql.data_keys import SqlDataKeys
 from keystead.stores.sql.identities import SqlIdentities
+from keystead.stores.sql.kept_answers import SqlKeptAnswers
 from keystead.stores.sql.keys import SqlKeys
 from keystead.stores.sql.permissions import SqlPermissions, SqlRoles
+from keystead.stores.sql.ratelimits import SqlNamespaces, SqlOverrides
 from keystead.stores.sql.touched import Touched
 from keystead.stores.sql.workspaces import SqlWorkspaces
 
@@ -23,5 +25,8 @@ class SqlTransaction:
         self.permissions = SqlPermissions(connection)
         self.roles = SqlRoles(connection, self.touched)
         self.identities = SqlIdentities(connection, self.touched)
+        self.namespaces = SqlNamespaces(connection, self.touched)
+        self.overrides = SqlOverrides(connection, self.touched)
         self.data_keys = SqlDataKeys(connection)
+        self.kept_answers = SqlKeptAnswers(connection)
         self.audit = SqlAudit(connection)
