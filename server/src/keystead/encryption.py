@@ -44,6 +44,7 @@ Random = Callable[[int], bytes]
 # One purpose, one text in front: a ciphertext of one layer never opens in another.
 _WRAP_PURPOSE = b"keystead data key v1\0"
 _SEAL_PURPOSE = b"keystead recoverable key v1\0"
+_ANSWER_PURPOSE = b"keystead kept answer v1\0"
 _ID_PURPOSE = b"keystead key-encryption key v1\0"
 
 _FILE_HEADER = (
@@ -165,6 +166,16 @@ def seal(data_key: bytes, plaintext: str, context: bytes, nonce: bytes) -> str:
 def open_sealed(data_key: bytes, sealed: str, context: bytes) -> str:
     """The plaintext; DecryptionError if it was altered, or sealed with another key or context."""
     return _decrypt(data_key, sealed, _SEAL_PURPOSE + context).decode()
+
+
+def seal_answer(key: bytes, answer: str, context: bytes, nonce: bytes) -> str:
+    """Base64 of nonce and ciphertext of an answer of any length; opens only with the same key and context."""
+    return _encrypt(key, answer.encode(), _ANSWER_PURPOSE + context, nonce)
+
+
+def open_answer(key: bytes, sealed: str, context: bytes) -> str:
+    """The answer; DecryptionError if it was altered, or sealed with another key or context."""
+    return _decrypt(key, sealed, _ANSWER_PURPOSE + context).decode()
 
 
 def _encrypt(key: bytes, plaintext: bytes, associated: bytes, nonce: bytes) -> str:
