@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from keystead.config import Settings
+    from keystead.http.exchange import Lane
     from keystead.http.outbox import Outbox
     from keystead.http.protocol import ProtocolFactory
     from keystead.http.services import Services
+    from keystead.service.audit import Afterwards
     from keystead.sinks.analytics import Analytics as Counts
     from keystead.sinks.spool import Spool
     from keystead.sinks.transfer import Transfer
@@ -137,9 +139,11 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
     # Here, not at the top: the command line's small errands need none of it.
     from keystead.http.app import create_app
     from keystead.http.outbox import Outbox
+    from keystead.service.audit import Afterwards
 
     async with _open_verification_log(storage.settings) as log:
-        services = _services(storage, log)
+        afterwards = Afterwards(storage.store)
+        services = _services(storage, log, afterwards)
         outbox = Outbox(log.spool.flush)
         try:
             yield Application(
@@ -147,6 +151,7 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
             )
         finally:
             outbox.flush()
+            await afterwards.drain()
 
 
 @asynccontextmanager
@@ -178,7 +183,7 @@ async def _open_verification_log(settings: "Settings") -> AsyncIterator[Verifica
             await asyncio.to_thread(transfer.stop)
 
 
-def _services(storage: Storage, log: VerificationRecords) -> "Services":
+def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterwards") -> "Services":
     from keystead.http.problems import Problems
     from keystead.http.services import Services
     from keystead.service.access import Access
@@ -187,6 +192,7 @@ def _services(storage: Storage, log: VerificationRecords) -> "Services":
     from keystead.service.identities import Identities
     from keystead.service.keys import Keys
     from keystead.service.permissions import Permissions
+    from keystead.service.ratelimits import Ratelimits
     from keystead.service.verification import Verification
 
     store, ids, limiter = storage.store, storage.ids, MemoryLimiter()
@@ -204,13 +210,15 @@ def _services(storage: Storage, log: VerificationRecords) -> "Services":
         apis=Apis(store, ids),
         identities=Identities(store, ids),
         permissions=Permissions(store, ids),
+        ratelimits=Ratelimits(store, limiter, ids, afterwards),
         analytics=Analytics(store, by_day),
     )
 
 
 def _protocol(settings: "Settings", services: "Services", outbox: "Outbox") -> "ProtocolFactory":
+    from keystead.http.limit_lane import LimitLane
     from keystead.http.limits import HttpLimits
-    from keystead.http.operations import VERIFY_KEY
+    from keystead.http.operations import LIMIT, VERIFY_KEY
     from keystead.http.protocol import ProtocolFactory
     from keystead.http.verify_lane import VerifyLane
 
@@ -228,7 +236,10 @@ def _protocol(settings: "Settings", services: "Services", outbox: "Outbox") -> "
         write_timeout_s=settings.write_timeout_s,
         max_connections=settings.max_connections,
     )
-    lanes = {VERIFY_KEY.path.encode(): VerifyLane(services)}
+    lanes: dict[bytes, Lane] = {
+        VERIFY_KEY.path.encode(): VerifyLane(services),
+        LIMIT.path.encode(): LimitLane(services),
+    }
     return ProtocolFactory(lanes, outbox, refuse, limits=limits, forwarded=_forwarded(settings))
 
 

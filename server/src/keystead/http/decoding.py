@@ -36,6 +36,8 @@ _COMPARISONS = {">=": "greater than or equal to", "<=": "less than or equal to"}
 
 def is_json(content_type: str | None) -> bool:
     """Whether a body of this content type is read: `application/json` or `application/<x>+json`, any parameters."""
+    if content_type == "application/json":
+        return True
     kind = (content_type or "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 

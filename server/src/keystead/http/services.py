@@ -11,6 +11,7 @@ from keystead.service.apis import Apis
 from keystead.service.identities import Identities
 from keystead.service.keys import Keys
 from keystead.service.permissions import Permissions
+from keystead.service.ratelimits import Ratelimits
 from keystead.service.verification import Verification
 
 
@@ -27,4 +28,5 @@ class Services:
     apis: Apis
     identities: Identities
     permissions: Permissions
+    ratelimits: Ratelimits
     analytics: Analytics

@@ -4,10 +4,8 @@ The exact request `POST /v1/keys.verifyKey` comes straight from the protocol cla
 query string, say) come through the router and end in the same function.
 """
 
-import asyncio
 from urllib.parse import quote
 
-import structlog
 from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
 
@@ -16,22 +14,19 @@ from keystead.core import answers
 from keystead.core.errors import KeysteadError
 from keystead.core.verify import Outcome, Verdict, VerificationRequest
 from keystead.http.decoding import BodyDecoder
-from keystead.http.problems import INTERNAL
-from keystead.http.protocol import Exchange
+from keystead.http.exchange import Exchange
+from keystead.http.lane_answers import Answer, LaneAnswers, request_id_line
+from keystead.http.operations import VERIFY_KEY
 from keystead.http.services import Services
-
-_log = structlog.get_logger()
 
 _decode = Decoder(VerificationRequest).decode
 _decode_with_care = BodyDecoder(VerificationRequest).decode
 _check = content_check(VerificationRequest)
 
-_REQUEST_ID = b"unkey-request-id: %b\r\n"
-
 
 def headers_of(verdict: Verdict, request_id: str) -> bytes:
     """The header lines of the answer: the request's id, and the limit that rejected, if one did."""
-    lines = _REQUEST_ID % request_id.encode("ascii")
+    lines = request_id_line(request_id)
     if verdict.outcome is Outcome.RATE_LIMITED and verdict.limit is not None:
         lines += b"unkey-ratelimit-triggered: %b\r\n" % header_text(verdict.limit.name).encode("ascii")
     return lines
@@ -46,11 +41,11 @@ class VerifyLane:
     """The lane of the protocol class; calls that can not be answered from memory go on as tasks."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
         self._now_ms = services.clock.now_ms
         self._next_id = services.request_ids.next
+        self._verification = services.verification
         self._at_once = services.verification.verify_at_once
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._answers = LaneAnswers(VERIFY_KEY.name, services.problems)
 
     def __call__(self, exchange: Exchange, body: bytes) -> None:
         """Answer one request."""
@@ -61,39 +56,18 @@ class VerifyLane:
             client_address = exchange.client_address
             verdict = self._at_once(request, now_ms, request_id, client_address)
         except KeysteadError as failure:
-            self._fail(exchange, failure, request_id)
+            self._answers.fail(exchange, failure, request_id)
             return
         if verdict is None:
-            task = asyncio.get_running_loop().create_task(
-                self._answer_later(exchange, request, now_ms, request_id, client_address)
-            )
-            # The loop keeps only weak references to tasks.
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._answers.later(exchange, self._verify(request, now_ms, request_id, client_address), request_id)
             return
         exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
 
-    async def _answer_later(
-        self,
-        exchange: Exchange,
-        request: VerificationRequest,
-        now_ms: int,
-        request_id: str,
-        client_address: str | None,
-    ) -> None:
-        try:
-            verdict = await self._services.verification.verify(request, now_ms, request_id, client_address)
-        except KeysteadError as failure:
-            self._fail(exchange, failure, request_id)
-        except Exception:
-            _log.exception("verification_failed", request_id=request_id)
-            self._fail(exchange, INTERNAL, request_id)
-        else:
-            exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
-
-    def _fail(self, exchange: Exchange, failure: KeysteadError, request_id: str) -> None:
-        status, body = self._services.problems.envelope(failure, request_id)
-        exchange.respond(status, body, _REQUEST_ID % request_id.encode("ascii"))
+    async def _verify(
+        self, request: VerificationRequest, now_ms: int, request_id: str, client_address: str | None
+    ) -> Answer:
+        verdict = await self._verification.verify(request, now_ms, request_id, client_address)
+        return answers.encode(verdict, request_id), headers_of(verdict, request_id)
 
 
 def read_request(body: bytes, content_type: bytes | None) -> VerificationRequest:

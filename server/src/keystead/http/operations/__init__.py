@@ -10,8 +10,9 @@ from keystead.http.operations.identities import IDENTITIES
 from keystead.http.operations.keys import KEYS, VERIFY_KEY
 from keystead.http.operations.liveness import LIVENESS
 from keystead.http.operations.permissions import PERMISSIONS
+from keystead.http.operations.ratelimits import LIMIT, RATELIMITS
 
-OPERATIONS: tuple[Operation, ...] = (*KEYS, *APIS, *PERMISSIONS, *IDENTITIES, LIVENESS)
+OPERATIONS: tuple[Operation, ...] = (*KEYS, *APIS, *PERMISSIONS, *IDENTITIES, *RATELIMITS, LIVENESS)
 """Every operation, in the order of the documentation."""
 
-__all__ = ["GET", "OPERATIONS", "POST", "VERIFY_KEY", "Needs", "Operation"]
+__all__ = ["GET", "LIMIT", "OPERATIONS", "POST", "VERIFY_KEY", "Needs", "Operation"]
