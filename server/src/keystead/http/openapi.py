@@ -130,7 +130,10 @@ def _responses(operation: Operation) -> dict[str, Any]:
         str(status): {"description": _MEANINGS[status], "content": {_JSON: {"schema": _schema(ErrorEnvelope)}}}
         for status in sorted(statuses)
     }
-    return {str(operation.success): _with_request_id(success), **{status: _with_request_id(f) for status, f in failures.items()}}
+    return {
+        str(operation.success): _with_request_id(success),
+        **{status: _with_request_id(f) for status, f in failures.items()},
+    }
 
 
 def _with_request_id(response: dict[str, Any]) -> dict[str, Any]:
