@@ -16,9 +16,11 @@ from keystead.core.entities import (
     Identity,
     KeptAnswer,
     Key,
+    KeyDetails,
     Namespace,
     Override,
     Permission,
+    QueuedKey,
     Ratelimit,
     Role,
     Workspace,
@@ -70,6 +72,9 @@ class Apis(Protocol):
     def replace(self, api: Api) -> None:
         """Store the api's new settings."""
 
+    def delete(self, api: Api, now_ms: int) -> None:
+        """Delete the api softly. Its keys are as good as deleted from then on, their records stay."""
+
     def page(self, workspace_id: str, after_id: str, limit: int) -> list[Api]:
         """Up to `limit` apis of the workspace with an id greater than `after_id`, by id."""
 
@@ -92,14 +97,44 @@ class Keys(Protocol):
     def by_owner(self, owner_id: str, workspace_id: str) -> list[Key]:
         """The live keys of the workspace whose own owner id is `owner_id`, by id."""
 
+    def page(
+        self,
+        keyspace_id: str,
+        after_id: str,
+        limit: int,
+        *,
+        identity_id: str | None = None,
+        owner_id: str | None = None,
+    ) -> list[KeyDetails]:
+        """Up to `limit` live keys of the keyspace with an id greater than `after_id`, by id.
+
+        With `identity_id` only that identity's, with `owner_id` only those whose own owner id it is. Takes a bounded
+        number of statements.
+        """
+
+    def count(self, keyspace_id: str) -> int:
+        """How many live keys the keyspace has, exactly."""
+
+    def known_hashes(self, hashes: Sequence[str]) -> set[str]:
+        """Those of `hashes` that belong to a key, deleted or not, in any workspace."""
+
     def insert(self, key: Key) -> None:
         """Add one. Raises CONFLICT when its hash is known, soft-deleted keys included."""
+
+    def insert_all(self, keys: Sequence[Key]) -> None:
+        """Add several. Raises CONFLICT when a hash among them is known or there twice."""
 
     def replace(self, key: Key) -> None:
         """Store the record's new state (matched by id)."""
 
     def delete(self, key: Key) -> None:
         """Remove the record and everything that belongs to it; the hash is free again."""
+
+    def delete_some(self, keyspace_id: str, limit: int, now_ms: int) -> list[tuple[str, str | None]]:
+        """Delete up to `limit` live keys of the keyspace softly; their ids and names, empty when none was left."""
+
+    def remove_some(self, keyspace_id: str, limit: int) -> list[tuple[str, str | None]]:
+        """Remove up to `limit` keys of the keyspace, deleted ones too, as `delete` does; their ids and names."""
 
     def limits(self, key_id: str) -> list[Ratelimit]:
         """The key-level limits, in order of creation."""
@@ -144,8 +179,17 @@ class Permissions(Protocol):
     def by_slugs(self, workspace_id: str, slugs: Sequence[str]) -> dict[str, Permission]:
         """Slug → permission, for those of the workspace."""
 
+    def by_names(self, workspace_id: str, names: Sequence[str]) -> dict[str, Permission]:
+        """Name → permission, for those of the workspace; of several with one name the oldest."""
+
+    def all(self, workspace_id: str) -> list[Permission]:
+        """Every permission of the workspace, in order of creation."""
+
     def insert(self, workspace_id: str, permission: Permission, now_ms: int) -> None:
         """Add one. Raises CONFLICT when the slug is taken."""
+
+    def delete(self, permission_id: str) -> None:
+        """Remove one and its links to keys and roles; every key that had it is affected."""
 
 
 class Roles(Protocol):
@@ -157,8 +201,14 @@ class Roles(Protocol):
     def by_names(self, workspace_id: str, names: Sequence[str]) -> dict[str, Role]:
         """Name → role, for those of the workspace."""
 
+    def all(self, workspace_id: str) -> list[Role]:
+        """Every role of the workspace, in order of creation."""
+
     def insert(self, workspace_id: str, role: Role, now_ms: int) -> None:
         """Add one. Raises CONFLICT when the name is taken."""
+
+    def delete(self, role_id: str) -> None:
+        """Remove one and its links to keys and permissions; every key that had it is affected."""
 
     def permissions(self, role_id: str) -> list[Permission]:
         """The role's permissions, in order of attachment."""
@@ -179,14 +229,37 @@ class Identities(Protocol):
     def by_external_id(self, external_id: str, workspace_id: str) -> Identity | None:
         """The identity with that external id, any environment, or None."""
 
+    def by_external_ids(self, external_ids: Sequence[str], workspace_id: str) -> dict[str, Identity]:
+        """External id → identity, any environment, for those of the workspace."""
+
+    def page(
+        self, workspace_id: str, environment: str, after_id: str, limit: int
+    ) -> list[tuple[Identity, list[Ratelimit]]]:
+        """Up to `limit` identities of that environment with an id greater than `after_id`, by id, with their limits."""
+
+    def count(self, workspace_id: str, environment: str) -> int:
+        """How many identities the workspace has in that environment, exactly."""
+
     def insert(self, identity: Identity, now_ms: int) -> None:
         """Add one. Raises CONFLICT when the external id is taken."""
+
+    def replace(self, identity: Identity) -> None:
+        """Store the record's new state (matched by id); every key of the identity is affected."""
+
+    def delete(self, identity: Identity) -> None:
+        """Remove one and its limits; its keys stay, without an identity. The external id is free again."""
 
     def limits(self, identity_id: str) -> list[Ratelimit]:
         """The identity's limits, in order of creation."""
 
     def put_limit(self, identity_id: str, limit: Ratelimit) -> None:
         """Add a limit; every key of the identity is affected."""
+
+    def change_limit(self, identity_id: str, limit: Ratelimit) -> None:
+        """Store a limit's new values (matched by id), in its place; every key of the identity is affected."""
+
+    def drop_limit(self, identity_id: str, limit_id: str) -> None:
+        """Remove a limit; every key of the identity is affected."""
 
 
 class Namespaces(Protocol):
@@ -252,6 +325,31 @@ class DataKeys(Protocol):
         """Store a data key wrapped anew."""
 
 
+class QueuedKeys(Protocol):
+    """The keys that wait to be imported, first those whose turn comes first, then in the order they were queued."""
+
+    def add(self, queued: Sequence[QueuedKey]) -> None:
+        """Put keys at the end of the queue; their `seq` is given here, whatever they say."""
+
+    def get(self, seq: int) -> QueuedKey | None:
+        """The queued key, or None when it is not in the queue any more."""
+
+    def due(self, now_ms: int, limit: int) -> list[QueuedKey]:
+        """Up to `limit` keys whose turn has come, in order."""
+
+    def next_due_ms(self) -> int | None:
+        """The earliest instant at which a key's turn comes; None when none waits."""
+
+    def given_up(self) -> list[QueuedKey]:
+        """The keys that will not be tried again, in order."""
+
+    def reschedule(self, seq: int, attempts: int, due_at_ms: int | None, error: str | None) -> None:
+        """Note what became of an attempt, or start over; `due_at_ms` None gives up."""
+
+    def remove(self, seq: int) -> None:
+        """Take a key out of the queue."""
+
+
 class Audit(Protocol):
     """The audit log; entries are only ever added."""
 
@@ -313,6 +411,10 @@ class Transaction(Protocol):
     @property
     def data_keys(self) -> DataKeys:
         """Encryption keys."""
+
+    @property
+    def queued_keys(self) -> QueuedKeys:
+        """Keys that wait to be imported."""
 
     @property
     def kept_answers(self) -> KeptAnswers:

@@ -87,6 +87,7 @@ identities = Table(
     Column("meta", Text),  # JSON object
     Column("created_at_ms", BigInteger, nullable=False),
     UniqueConstraint("workspace_id", "external_id"),
+    Index("ix_identities_workspace_id_environment_id", "workspace_id", "environment", "id"),
 )
 
 keys = Table(
@@ -114,6 +115,14 @@ keys = Table(
     Column("last_refill_at_ms", BigInteger),
     Column("refill_considered_at_ms", BigInteger, nullable=False),  # boundaries up to here have been considered
     Index("ix_keys_keyspace_id_id", "keyspace_id", "id"),
+    # Pages and exact totals of an api's live keys, however many deleted ones there are.
+    Index(
+        "ix_keys_live",
+        "keyspace_id",
+        "id",
+        sqlite_where=text("deleted_at_ms IS NULL"),
+        postgresql_where=text("deleted_at_ms IS NULL"),
+    ),
     Index(
         "ix_keys_workspace_id_owner_id",
         "workspace_id",

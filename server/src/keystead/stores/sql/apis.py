@@ -55,6 +55,11 @@ class SqlApis:
             .values(_columns(api, _KEYSPACE_COLUMNS))
         )
 
+    def delete(self, api: Api, now_ms: int) -> None:
+        """See `ports.Apis.delete`."""
+        self._touched.everything = True
+        self._connection.execute(update(tables.apis).where(tables.apis.c.id == api.id).values(deleted_at_ms=now_ms))
+
     def page(self, workspace_id: str, after_id: str, limit: int) -> list[Api]:
         """See `ports.Apis.page`."""
         statement = (

@@ -1,25 +1,18 @@
 """Statements on keys, their limits, links and encrypted secrets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, delete, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keystead.core.credits import Account
-from keystead.core.entities import Key, Permission, Ratelimit, Role
+from keystead.core.entities import Key, KeyDetails, Permission, Ratelimit, Role
 from keystead.core.errors import ErrorCode, KeysteadError
 from keystead.stores import tables
+from keystead.stores.sql.key_pages import details_of
+from keystead.stores.sql.rows import batches, key_columns, key_of, limit_columns, limit_of
 from keystead.stores.sql.touched import Touched
-
-_ACCOUNT_COLUMNS = {
-    "remaining": "remaining",
-    "refill_amount": "refill_amount",
-    "refill_day": "refill_day",
-    "last_refill_at_ms": "last_refill_at_ms",
-    "refill_considered_at_ms": "considered_at_ms",
-}
 
 
 class SqlKeys:
@@ -48,25 +41,75 @@ class SqlKeys:
             .where(tables.keys.c.workspace_id == workspace_id, tables.keys.c.owner_id == owner_id)
             .order_by(tables.keys.c.id)
         )
-        return [_key(row._mapping) for row in self._connection.execute(statement)]
+        return [key_of(row._mapping) for row in self._connection.execute(statement)]
+
+    def page(
+        self,
+        keyspace_id: str,
+        after_id: str,
+        limit: int,
+        *,
+        identity_id: str | None = None,
+        owner_id: str | None = None,
+    ) -> list[KeyDetails]:
+        """See `ports.Keys.page`."""
+        statement = _live_keys().where(tables.keys.c.keyspace_id == keyspace_id, tables.keys.c.id > after_id)
+        if identity_id is not None:
+            statement = statement.where(tables.keys.c.identity_id == identity_id)
+        if owner_id is not None:
+            statement = statement.where(tables.keys.c.owner_id == owner_id)
+        rows = self._connection.execute(statement.order_by(tables.keys.c.id).limit(limit))
+        return details_of(self._connection, [key_of(row._mapping) for row in rows])
+
+    def count(self, keyspace_id: str) -> int:
+        """See `ports.Keys.count`."""
+        live = tables.keys.c.keyspace_id == keyspace_id, tables.keys.c.deleted_at_ms.is_(None)
+        return self._connection.execute(select(func.count()).where(*live)).scalar_one()
+
+    def known_hashes(self, hashes: Sequence[str]) -> set[str]:
+        """See `ports.Keys.known_hashes`."""
+        known: set[str] = set()
+        for batch in batches(hashes):
+            statement = select(tables.keys.c.hash).where(tables.keys.c.hash.in_(batch))
+            known.update(self._connection.execute(statement).scalars())
+        return known
 
     def insert(self, key: Key) -> None:
         """See `ports.Keys.insert`."""
-        self._touched.hashes.add(key.hash)
+        self.insert_all([key])
+
+    def insert_all(self, keys: Sequence[Key]) -> None:
+        """See `ports.Keys.insert_all`."""
+        if not keys:
+            return
+        self._touched.hashes.update(key.hash for key in keys)
         try:
-            self._connection.execute(insert(tables.keys), _key_columns(key))
+            self._connection.execute(insert(tables.keys), [key_columns(key) for key in keys])
         except IntegrityError as error:
             raise KeysteadError(ErrorCode.CONFLICT, "a key with this hash already exists") from error
 
     def replace(self, key: Key) -> None:
         """See `ports.Keys.replace`."""
         self._touched.hashes.add(key.hash)
-        self._connection.execute(update(tables.keys).where(tables.keys.c.id == key.id).values(_key_columns(key)))
+        self._connection.execute(update(tables.keys).where(tables.keys.c.id == key.id).values(key_columns(key)))
 
     def delete(self, key: Key) -> None:
         """See `ports.Keys.delete`."""
         self._touched.hashes.add(key.hash)
         self._connection.execute(delete(tables.keys).where(tables.keys.c.id == key.id))
+
+    def delete_some(self, keyspace_id: str, limit: int, now_ms: int) -> list[tuple[str, str | None]]:
+        """See `ports.Keys.delete_some`."""
+        keys = tables.keys
+        some = _some_of(keyspace_id, limit).where(keys.c.deleted_at_ms.is_(None))
+        statement = update(keys).where(keys.c.id.in_(some)).values(deleted_at_ms=now_ms, updated_at_ms=now_ms)
+        return self._gone(statement.returning(keys.c.id, keys.c.name))
+
+    def remove_some(self, keyspace_id: str, limit: int) -> list[tuple[str, str | None]]:
+        """See `ports.Keys.remove_some`."""
+        keys = tables.keys
+        statement = delete(keys).where(keys.c.id.in_(_some_of(keyspace_id, limit)))
+        return self._gone(statement.returning(keys.c.id, keys.c.name))
 
     def limits(self, key_id: str) -> list[Ratelimit]:
         """See `ports.Keys.limits`."""
@@ -134,9 +177,14 @@ class SqlKeys:
         values = {"key_id": key_id, "ciphertext": ciphertext, "data_key_id": data_key_id}
         self._connection.execute(insert(tables.encrypted_keys), values)
 
+    def _gone(self, statement: Any) -> list[tuple[str, str | None]]:
+        # Perhaps every key of an api: the cache rather forgets everything than remember so many hashes.
+        self._touched.everything = True
+        return [(row[0], row[1]) for row in self._connection.execute(statement)]
+
     def _one(self, statement: Select[Any]) -> Key | None:
         row = self._connection.execute(statement).one_or_none()
-        return _key(row._mapping) if row else None
+        return key_of(row._mapping) if row else None
 
     def _link(self, links: Table, key: Key, column: str, ids: Iterable[str]) -> None:
         rows = [{"key_id": key.id, column: id_} for id_ in ids]
@@ -153,25 +201,13 @@ class SqlKeys:
 
 def ratelimits_where(connection: Connection, condition: Any) -> list[Ratelimit]:
     """The limits that meet `condition`, in order of creation."""
-    statement = (
-        select(*(tables.ratelimits.c[name] for name in Ratelimit.__struct_fields__))
-        .where(condition)
-        .order_by(tables.ratelimits.c.seq)
-    )
-    return [Ratelimit(**row._mapping) for row in connection.execute(statement)]
+    statement = select(*limit_columns()).where(condition).order_by(tables.ratelimits.c.seq)
+    return [limit_of(row._mapping) for row in connection.execute(statement)]
 
 
 def _live_keys() -> Select[Any]:
     return select(tables.keys).where(tables.keys.c.deleted_at_ms.is_(None))
 
 
-def _key(row: Any) -> Key:
-    values = dict(row)
-    account = Account(**{field: values.pop(column) for column, field in _ACCOUNT_COLUMNS.items()})
-    return Key(**values, account=account)
-
-
-def _key_columns(key: Key) -> dict[str, Any]:
-    values = msgspec.structs.asdict(key)
-    account = values.pop("account")
-    return values | {column: getattr(account, field) for column, field in _ACCOUNT_COLUMNS.items()}
+def _some_of(keyspace_id: str, limit: int) -> Select[Any]:
+    return select(tables.keys.c.id).where(tables.keys.c.keyspace_id == keyspace_id).limit(limit)

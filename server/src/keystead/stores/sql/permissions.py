@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Select, Table, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from keystead.core.entities import Permission, Role
 from keystead.core.errors import ErrorCode, KeysteadError
 from keystead.stores import tables
+from keystead.stores.sql.rows import batches
 from keystead.stores.sql.touched import Touched
 
 Named = TypeVar("Named", Permission, Role)
@@ -18,8 +19,9 @@ Named = TypeVar("Named", Permission, Role)
 class SqlPermissions:
     """`ports.Permissions` on a connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, touched: Touched) -> None:
         self._connection = connection
+        self._touched = touched
 
     def by_ids(self, workspace_id: str, ids: Sequence[str]) -> dict[str, Permission]:
         """See `ports.Permissions.by_ids`."""
@@ -31,9 +33,24 @@ class SqlPermissions:
         found = _in_workspace(self._connection, tables.permissions, Permission, workspace_id, "slug", slugs)
         return {permission.slug: permission for permission in found}
 
+    def by_names(self, workspace_id: str, names: Sequence[str]) -> dict[str, Permission]:
+        """See `ports.Permissions.by_names`."""
+        found = _in_workspace(self._connection, tables.permissions, Permission, workspace_id, "name", names)
+        # The last of a name stays in a dict, so the oldest comes last.
+        return {permission.name: permission for permission in reversed(found)}
+
+    def all(self, workspace_id: str) -> list[Permission]:
+        """See `ports.Permissions.all`."""
+        return _all(self._connection, tables.permissions, Permission, workspace_id)
+
     def insert(self, workspace_id: str, permission: Permission, now_ms: int) -> None:
         """See `ports.Permissions.insert`."""
         _insert(self._connection, tables.permissions, workspace_id, permission, now_ms)
+
+    def delete(self, permission_id: str) -> None:
+        """See `ports.Permissions.delete`."""
+        self._touched.everything = True
+        self._connection.execute(delete(tables.permissions).where(tables.permissions.c.id == permission_id))
 
 
 class SqlRoles:
@@ -53,9 +70,18 @@ class SqlRoles:
         found = _in_workspace(self._connection, tables.roles, Role, workspace_id, "name", names)
         return {role.name: role for role in found}
 
+    def all(self, workspace_id: str) -> list[Role]:
+        """See `ports.Roles.all`."""
+        return _all(self._connection, tables.roles, Role, workspace_id)
+
     def insert(self, workspace_id: str, role: Role, now_ms: int) -> None:
         """See `ports.Roles.insert`."""
         _insert(self._connection, tables.roles, workspace_id, role, now_ms)
+
+    def delete(self, role_id: str) -> None:
+        """See `ports.Roles.delete`."""
+        self._touched.everything = True
+        self._connection.execute(delete(tables.roles).where(tables.roles.c.id == role_id))
 
     def permissions(self, role_id: str) -> list[Permission]:
         """See `ports.Roles.permissions`."""
@@ -90,12 +116,21 @@ def _in_workspace(
     column: str,
     values: Sequence[str],
 ) -> list[Named]:
-    if not values:
-        return []
-    statement = select(*(table.c[name] for name in kind.__struct_fields__)).where(
-        table.c.workspace_id == workspace_id, table.c[column].in_(values)
-    )
-    return [kind(**row._mapping) for row in connection.execute(statement)]
+    """Those whose `column` is among `values`; of several with one value the oldest comes first."""
+    found: list[Named] = []
+    for batch in batches(values):
+        statement = _of_workspace(table, kind, workspace_id).where(table.c[column].in_(batch))
+        found += [kind(**row._mapping) for row in connection.execute(statement)]
+    return found
+
+
+def _all(connection: Connection, table: Table, kind: type[Named], workspace_id: str) -> list[Named]:
+    return [kind(**row._mapping) for row in connection.execute(_of_workspace(table, kind, workspace_id))]
+
+
+def _of_workspace(table: Table, kind: type[Named], workspace_id: str) -> Select[Any]:
+    columns = (table.c[name] for name in kind.__struct_fields__)
+    return select(*columns).where(table.c.workspace_id == workspace_id).order_by(table.c.created_at_ms, table.c.id)
 
 
 def _insert(connection: Connection, table: Table, workspace_id: str, named: Permission | Role, now_ms: int) -> None:

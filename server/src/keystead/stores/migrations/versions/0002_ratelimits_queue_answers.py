@@ -1,4 +1,4 @@
-"""Ratelimit namespaces and overrides, queued imports, kept answers.
+"""Ratelimit namespaces and overrides, queued imports, kept answers; listing live keys and identities.
 
 Revision: 0002
 """
@@ -70,4 +70,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_overrides")),
         sa.UniqueConstraint("id", name=op.f("uq_overrides_id")),
         sa.UniqueConstraint("namespace_id", "identifier", name=op.f("uq_overrides_namespace_id_identifier")),
+    )
+    op.create_index(
+        "ix_identities_workspace_id_environment_id", "identities", ["workspace_id", "environment", "id"], unique=False
+    )
+    op.create_index(
+        "ix_keys_live",
+        "keys",
+        ["keyspace_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at_ms IS NULL"),
+        postgresql_where=sa.text("deleted_at_ms IS NULL"),
     )
