@@ -22,7 +22,7 @@ _LENGTH = re.compile(r"Expected `(str|array)` of length (>=|<=) (\d+)")
 _RANGE = re.compile(r"Expected `(?:int|float)(?: \| null)?` (>=|<=) (-?\d+)")
 _WRONG_TYPE = re.compile(r"Expected `(.+)`, got `(.+)`")
 _PATTERN = re.compile(r"Expected `str` matching regex .*")
-_INDEX = re.compile(r"\[(\d+|\.\.\.)\]")
+_INDEX = re.compile(r"\[(\d+)\]")
 _FLOAT = re.compile(rb"-?\d+(?=[.eE])(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _PREFIXED = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
@@ -201,7 +201,8 @@ def _number(name: str, text: str) -> int:
 
 def _invalid(error: msgspec.ValidationError) -> KeysteadError:
     text, _, at = str(error).partition(" - at `$")
-    path = _INDEX.sub(r".\1", at.rstrip("`")).lstrip(".")
+    # `[...]` stands for some value of a map: which one is not told, so the path ends at the map.
+    path = _INDEX.sub(r".\1", at.rstrip("`").replace("[...]", "")).lstrip(".")
     required = _REQUIRED.fullmatch(text)
     if required:
         field = f"{path}.{required[1]}" if path else required[1]
