@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from keystead.contract.fields import Label, Named, PageLimit
+from keystead.contract.keys import KeyObject
 
 Prefix = Annotated[str, Meta(extra_json_schema={"maxLength": 8})]
 ByteCount = Annotated[int, Meta(ge=16, le=255)]
@@ -80,3 +81,48 @@ class ApiPage(Struct):
     apis: list[ListedApi]
     total: int
     cursor: str | UnsetType = UNSET
+
+
+class ListKeys(Struct, rename="camel"):
+    """Query of listKeys. `owner_id` counts only without `external_id`; there is no cache to revalidate."""
+
+    api_id: Named
+    limit: PageLimit = 100
+    cursor: str = ""
+    external_id: Named | UnsetType = UNSET
+    owner_id: Named | UnsetType = UNSET
+    decrypt: bool = False
+    revalidate_keys_cache: bool = False
+
+
+class ListedKey(KeyObject):
+    """A key in listKeys: `permissions` are slugs here, those of its roles included (§1.3)."""
+
+    environment: str | UnsetType = UNSET
+
+
+class KeyPage(Struct):
+    """Answer of listKeys; `total` counts every live key of the api, `cursor` is there on every page with keys."""
+
+    keys: list[ListedKey]
+    total: int
+    cursor: str | UnsetType = UNSET
+
+
+class DeleteKeys(Struct, rename="camel"):
+    """Body of deleteKeys; `permanent` frees the hashes."""
+
+    api_id: Named
+    permanent: bool = False
+
+
+class DeletedKeys(Struct, rename="camel"):
+    """Answer of deleteKeys."""
+
+    deleted_keys: int
+
+
+class DeleteApi(Struct, rename="camel"):
+    """Body of deleteApi."""
+
+    api_id: Named

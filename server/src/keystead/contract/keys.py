@@ -239,7 +239,7 @@ class KeyObject(Struct, rename="camel"):
     identity: IdentityWithMeta | UnsetType = UNSET
 
     def __repr__(self) -> str:
-        return f"KeyObject(id={self.id!r})"
+        return f"{type(self).__name__}(id={self.id!r})"
 
 
 class WhoamiAnswer(Struct, rename="camel"):

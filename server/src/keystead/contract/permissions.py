@@ -33,6 +33,47 @@ class CreatedRole(Struct, rename="camel"):
     role_id: str
 
 
+class GetPermission(Struct, rename="camel"):
+    """Query of getPermission."""
+
+    permission_id: Named
+
+
+class PermissionObject(Struct):
+    """A permission; an empty `description` differs from none."""
+
+    id: str
+    name: str
+    slug: str
+    description: str | UnsetType = UNSET
+
+
+class DeletePermission(Struct, rename="camel"):
+    """Body of deletePermission."""
+
+    permission_id: str
+
+
+class GetRole(Struct, rename="camel"):
+    """Query of getRole."""
+
+    role_id: Named
+
+
+class RoleObject(Struct):
+    """A role, without its permissions; an empty `description` differs from none."""
+
+    id: str
+    name: str
+    description: str | UnsetType = UNSET
+
+
+class DeleteRole(Struct, rename="camel"):
+    """Body of deleteRole."""
+
+    role_id: str
+
+
 class SetRolePermissions(Struct, rename="camel"):
     """Body of setRolePermissions; an empty list clears."""
 

@@ -10,6 +10,9 @@ from keystead.contract.apis import (
     ApiPage,
     CreateApi,
     CreatedApi,
+    DeleteApi,
+    DeletedKeys,
+    DeleteKeys,
     GetApi,
     ListedApi,
     ListPage,
@@ -18,12 +21,13 @@ from keystead.contract.apis import (
 from keystead.contract.fields import given, or_unset
 from keystead.contract.keys import EmptyAnswer
 from keystead.core.addresses import parse_network
-from keystead.core.entities import Api
+from keystead.core.entities import Api, AuditResource
+from keystead.core.errors import Reason
 from keystead.core.ids import IdPrefix
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
 from keystead.service.audit import Trail, api_resource
-from keystead.service.failures import bad_request, not_found
+from keystead.service.failures import bad_request, not_found, precondition_failed
 from keystead.service.ids import Ids
 
 _DEFAULTS: dict[str, Any] = {
@@ -33,6 +37,8 @@ _DEFAULTS: dict[str, Any] = {
     "store_encrypted_keys": False,
     "delete_protection": False,
 }
+
+_DELETED_AT_ONCE = 1000
 
 
 class Apis:
@@ -92,6 +98,61 @@ class Apis:
             )
 
         return await self._store.read(page)
+
+    async def delete_keys(self, caller: Caller, request: DeleteKeys) -> DeletedKeys:
+        """Delete every key of the api (other-v1 §1.4), in one transaction. Raises NOT_FOUND, PRECONDITION_FAILED.
+
+        Softly, the live ones are deleted and counted; for good, those deleted before are too, and the hashes are free.
+        """
+
+        def delete(tx: Transaction) -> DeletedKeys:
+            keyspace_id = keyspace_of(live_api(tx, request.api_id, caller.workspace_id))
+            trail = Trail(tx, caller, self._ids)
+            return DeletedKeys(_delete_keys(tx, trail, keyspace_id, caller.now_ms, permanent=request.permanent))
+
+        return await self._store.write(delete)
+
+    async def delete(self, caller: Caller, request: DeleteApi) -> EmptyAnswer:
+        """Delete an api and its keys softly (other-v1 §1.5). Raises NOT_FOUND, PRECONDITION_FAILED when protected."""
+
+        def delete(tx: Transaction) -> EmptyAnswer:
+            api = live_api(tx, request.api_id, caller.workspace_id)
+            if api.delete_protection:
+                raise precondition_failed(f"api {api.id} has delete protection on", Reason.DELETE_PROTECTED)
+            trail = Trail(tx, caller, self._ids)
+            tx.apis.delete(api, caller.now_ms)
+            trail.add("api.delete", f"Deleted {api.id}", api_resource(api))
+            if api.keyspace_id is not None:
+                _delete_keys(tx, trail, api.keyspace_id, caller.now_ms, permanent=False)
+            return EmptyAnswer()
+
+        return await self._store.write(delete)
+
+
+def _delete_keys(tx: Transaction, trail: Trail, keyspace_id: str, now_ms: int, *, permanent: bool) -> int:
+    """Delete every key of a keyspace, with an entry for each; how many there were.
+
+    Step by step: neither a statement nor what is in memory grows with the number of keys.
+    """
+    deleted = 0
+    verb = "Removed" if permanent else "Deleted"
+    while gone := _delete_some(tx, keyspace_id, now_ms, permanent):
+        trail.each("key.delete", ((f"{verb} {id_}", (AuditResource("key", id_, name),)) for id_, name in gone))
+        deleted += len(gone)
+    return deleted
+
+
+def _delete_some(tx: Transaction, keyspace_id: str, now_ms: int, permanent: bool) -> list[tuple[str, str | None]]:
+    if permanent:
+        return tx.keys.remove_some(keyspace_id, _DELETED_AT_ONCE)
+    return tx.keys.delete_some(keyspace_id, _DELETED_AT_ONCE, now_ms)
+
+
+def keyspace_of(api: Api) -> str:
+    """The id of the api's keyspace. Raises PRECONDITION_FAILED when it has none."""
+    if api.keyspace_id is None:
+        raise precondition_failed(f"api {api.id} is not set up for keys")
+    return api.keyspace_id
 
 
 def live_api(tx: Transaction, api_id: str, workspace_id: str) -> Api:

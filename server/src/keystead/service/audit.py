@@ -39,6 +39,11 @@ def permission_resource(permission: Permission) -> AuditResource:
     return AuditResource("permission", permission.id, permission.name, {"name": permission.name})
 
 
+def keyspace_resource(keyspace_id: str) -> AuditResource:
+    """A keyspace as the object of an entry."""
+    return AuditResource(KEYSPACE, keyspace_id)
+
+
 def role_resource(role: Role) -> AuditResource:
     """A role as the object of an entry."""
     return AuditResource("role", role.id, role.name, {"name": role.name})
@@ -82,6 +87,10 @@ class Trail:
     def add(self, event: str, description: str, *resources: AuditResource) -> None:
         """Add one entry."""
         self._tx.audit.add([self._entry(event, description, resources)])
+
+    def each(self, event: str, changes: Iterable[tuple[str, tuple[AuditResource, ...]]]) -> None:
+        """Add one entry for each (description, resources)."""
+        self._tx.audit.add([self._entry(event, description, resources) for description, resources in changes])
 
     def links(self, event: str, pairs: Iterable[tuple[AuditResource, AuditResource]]) -> None:
         """Add one entry for each pair that was connected or disconnected."""

@@ -16,9 +16,14 @@ def bad_request(message: str) -> KeysteadError:
     return KeysteadError(ErrorCode.BAD_REQUEST, message)
 
 
-def precondition_failed(message: str) -> KeysteadError:
-    """PRECONDITION_FAILED: the object is not set up for this."""
-    return KeysteadError(ErrorCode.PRECONDITION_FAILED, message)
+def precondition_failed(message: str, reason: Reason | None = None) -> KeysteadError:
+    """PRECONDITION_FAILED: the object is not set up for this, or protected."""
+    return KeysteadError(ErrorCode.PRECONDITION_FAILED, message, reason)
+
+
+def conflict(message: str) -> KeysteadError:
+    """CONFLICT: it exists already."""
+    return KeysteadError(ErrorCode.CONFLICT, message)
 
 
 def missing_permission(alternatives: Sequence[str]) -> KeysteadError:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import UNSET
 
+from keystead.contract.apis import KeyPage, ListKeys
 from keystead.contract.fields import given, json_text, or_none
 from keystead.contract.keys import (
     ChangedRatelimit,
@@ -34,12 +35,12 @@ from keystead.core.secrets import DEFAULT_BYTE_LENGTH, hash_secret, new_secret, 
 from keystead.core.verify import DEFAULT_LIMIT
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
-from keystead.service.apis import live_api
+from keystead.service.apis import keyspace_of, live_api
 from keystead.service.audit import KEYSPACE, Trail, key_resource
 from keystead.service.failures import bad_request, not_found, precondition_failed
 from keystead.service.identities import find_or_create_identity
 from keystead.service.ids import Ids
-from keystead.service.key_answers import key_answer, whoami_answer
+from keystead.service.key_answers import key_answer, listed_key, whoami_answer
 from keystead.service.links import (
     CREATE_PERMISSION,
     CREATE_ROLE,
@@ -77,6 +78,29 @@ class Keys:
             return key_answer(tx, with_refill(key, caller.now_ms), api, plaintext)
 
         return await self._store.read(find)
+
+    async def of_api(self, caller: Caller, request: ListKeys) -> KeyPage:
+        """A page of an api's keys, by id (other-v1 §1.3). Raises NOT_FOUND, PRECONDITION_FAILED, then FORBIDDEN."""
+
+        def page(tx: Transaction) -> KeyPage:
+            api = live_api(tx, request.api_id, caller.workspace_id)
+            keyspace_id = keyspace_of(api)
+            identity_id = None
+            if request.external_id is not UNSET:
+                identity = tx.identities.by_external_id(request.external_id, caller.workspace_id)
+                if identity is None:
+                    return KeyPage([], 0)
+                identity_id = identity.id
+            if request.decrypt:
+                caller.require("api.*.decrypt_key", f"api.{api.id}.decrypt_key")
+            # The external id beats the older filter.
+            owner_id = or_none(request.owner_id) if identity_id is None else None
+            found = tx.keys.page(keyspace_id, request.cursor, request.limit, identity_id=identity_id, owner_id=owner_id)
+            plaintexts = self._vault.recover_all(tx, found) if request.decrypt else {}
+            keys = [listed_key(details, api, plaintexts.get(details.key.id), caller.now_ms) for details in found]
+            return KeyPage(keys, tx.keys.count(keyspace_id), keys[-1].id if keys else UNSET)
+
+        return await self._store.read(page)
 
     async def whoami(self, caller: Caller, request: Whoami) -> WhoamiAnswer:
         """What is known about the key with that secret (§3.2). Raises NOT_FOUND, then FORBIDDEN."""
@@ -215,8 +239,7 @@ class Keys:
 
     def _create(self, tx: Transaction, caller: Caller, request: CreateKey) -> CreatedKey:
         api = live_api(tx, request.api_id, caller.workspace_id)
-        if api.keyspace_id is None:
-            raise precondition_failed(f"api {api.id} is not set up for keys")
+        keyspace_id = keyspace_of(api)
         if request.recoverable and not api.store_encrypted_keys:
             raise precondition_failed(f"recoverable keys are not enabled for api {api.id}")
         account = _first_account(request, caller.now_ms)
@@ -224,7 +247,7 @@ class Keys:
         if request.recoverable:
             caller.require("api.*.encrypt_key", f"api.{api.id}.encrypt_key")
         secret, start = self._new_secret(request, api)
-        key = self._new_record(tx, caller, request, api.keyspace_id, hash_secret(secret), start, account)
+        key = self._new_record(tx, caller, request, keyspace_id, hash_secret(secret), start, account)
         tx.keys.insert(key)
         if limit is not None:
             tx.keys.put_limit(key, limit)

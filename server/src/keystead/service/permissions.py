@@ -2,17 +2,25 @@
 
 from msgspec import UNSET
 
-from keystead.contract.fields import or_none
-from keystead.contract.keys import NamedObject
+from keystead.contract.fields import or_none, or_unset
+from keystead.contract.keys import EmptyAnswer, NamedObject
 from keystead.contract.permissions import (
     CreatedPermission,
     CreatedRole,
     CreatePermission,
     CreateRole,
+    DeletePermission,
+    DeleteRole,
+    GetPermission,
+    GetRole,
+    PermissionObject,
+    RoleObject,
     SetRolePermissions,
 )
+from keystead.core.entities import Permission, Role
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
+from keystead.service.audit import Trail, permission_resource, role_resource
 from keystead.service.failures import not_found
 from keystead.service.ids import Ids
 from keystead.service.links import (
@@ -41,11 +49,52 @@ class Permissions:
         )
         return CreatedPermission(made.id)
 
+    async def get(self, caller: Caller, request: GetPermission) -> PermissionObject:
+        """The permission. Raises NOT_FOUND."""
+        return _shown_permission(await self._store.read(lambda tx: _permission(tx, caller, request.permission_id)))
+
+    async def all(self, caller: Caller) -> list[PermissionObject]:
+        """Every permission of the workspace, in order of creation."""
+        found = await self._store.read(lambda tx: tx.permissions.all(caller.workspace_id))
+        return [_shown_permission(permission) for permission in found]
+
+    async def delete(self, caller: Caller, request: DeletePermission) -> EmptyAnswer:
+        """Remove a permission, from keys and roles too (§2.4, D10). Raises NOT_FOUND."""
+
+        def delete(tx: Transaction) -> EmptyAnswer:
+            permission = _permission(tx, caller, request.permission_id)
+            tx.permissions.delete(permission.id)
+            trail = Trail(tx, caller, self._ids)
+            trail.add("permission.delete", f"Deleted {permission.id}", permission_resource(permission))
+            return EmptyAnswer()
+
+        return await self._store.write(delete)
+
     async def create_role(self, caller: Caller, request: CreateRole) -> CreatedRole:
         """A new role without permissions. Raises CONFLICT when its name is taken."""
         description = or_none(request.description)
         made = await self._store.write(lambda tx: create_role(tx, caller, self._ids, request.name, description))
         return CreatedRole(made.id)
+
+    async def get_role(self, caller: Caller, request: GetRole) -> RoleObject:
+        """The role, without its permissions. Raises NOT_FOUND."""
+        return _shown_role(await self._store.read(lambda tx: _role(tx, caller, request.role_id)))
+
+    async def all_roles(self, caller: Caller) -> list[RoleObject]:
+        """Every role of the workspace, in order of creation."""
+        found = await self._store.read(lambda tx: tx.roles.all(caller.workspace_id))
+        return [_shown_role(role) for role in found]
+
+    async def delete_role(self, caller: Caller, request: DeleteRole) -> EmptyAnswer:
+        """Remove a role; its keys stay, without it and what it gave them (§2.8, D10). Raises NOT_FOUND."""
+
+        def delete(tx: Transaction) -> EmptyAnswer:
+            role = _role(tx, caller, request.role_id)
+            tx.roles.delete(role.id)
+            Trail(tx, caller, self._ids).add("role.delete", f"Deleted {role.id}", role_resource(role))
+            return EmptyAnswer()
+
+        return await self._store.write(delete)
 
     async def set_role_permissions(self, caller: Caller, request: SetRolePermissions) -> list[NamedObject]:
         """Make a role's permissions exactly the selected ones; the new set.
@@ -55,11 +104,31 @@ class Permissions:
         wanted = wanted_permissions(request.permissions)
 
         def change(tx: Transaction) -> list[NamedObject]:
-            role = tx.roles.by_ids(caller.workspace_id, [request.role_id]).get(request.role_id)
-            if role is None:
-                raise not_found("role", request.role_id)
+            role = _role(tx, caller, request.role_id)
             refuse_all_empty("permissions", wanted)
             links = permissions_of_role(tx, role, caller, self._ids)
             return [NamedObject(p.id, p.name) for p in links.replace(wanted, [CREATE_PERMISSION])]
 
         return await self._store.write(change)
+
+
+def _permission(tx: Transaction, caller: Caller, permission_id: str) -> Permission:
+    found = tx.permissions.by_ids(caller.workspace_id, [permission_id])
+    if permission_id not in found:
+        raise not_found("permission", permission_id)
+    return found[permission_id]
+
+
+def _role(tx: Transaction, caller: Caller, role_id: str) -> Role:
+    found = tx.roles.by_ids(caller.workspace_id, [role_id])
+    if role_id not in found:
+        raise not_found("role", role_id)
+    return found[role_id]
+
+
+def _shown_permission(permission: Permission) -> PermissionObject:
+    return PermissionObject(permission.id, permission.name, permission.slug, or_unset(permission.description))
+
+
+def _shown_role(role: Role) -> RoleObject:
+    return RoleObject(role.id, role.name, or_unset(role.description))

@@ -3,10 +3,10 @@
 Here is only what is stored where; the cryptography is in `keystead.encryption`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from keystead.core.entities import DataKey, Key
+from keystead.core.entities import DataKey, Key, KeyDetails
 from keystead.core.ids import IdPrefix
 from keystead.encryption import KeyEncryptionKeys, open_sealed, seal
 from keystead.ports import Store, Transaction
@@ -28,9 +28,12 @@ class Vault:
 
     def keep(self, tx: Transaction, key: Key, secret: str, now_ms: int) -> None:
         """Store `secret` encrypted beside its key."""
-        data_key = tx.data_keys.current(key.workspace_id) or self._make_data_key(tx, key.workspace_id, now_ms)
-        sealed = seal(self._unwrap(data_key), secret, key.id.encode(), self._ids.random(12))
-        tx.keys.put_ciphertext(key.id, sealed, data_key.id)
+        tx.keys.put_ciphertext(key.id, *self.seal(tx, key.workspace_id, key.id, secret, now_ms))
+
+    def seal(self, tx: Transaction, workspace_id: str, key_id: str, secret: str, now_ms: int) -> tuple[str, str]:
+        """`secret` as it may be stored for the key that has or will have that id, and the id of the data key."""
+        data_key = tx.data_keys.current(workspace_id) or self._make_data_key(tx, workspace_id, now_ms)
+        return seal(self._unwrap(data_key), secret, key_id.encode(), self._ids.random(12)), data_key.id
 
     def recover(self, tx: Transaction, key: Key) -> str | None:
         """The secret of a recoverable key, None for any other."""
@@ -38,10 +41,18 @@ class Vault:
         if stored is None:
             return None
         ciphertext, data_key_id = stored
-        data_key = tx.data_keys.get(data_key_id)
-        # The foreign key of `encrypted_keys` keeps data keys that are in use.
-        assert data_key is not None
-        return open_sealed(self._unwrap(data_key), ciphertext, key.id.encode())
+        return open_sealed(self._unwrap(_data_key(tx, data_key_id)), ciphertext, key.id.encode())
+
+    def recover_all(self, tx: Transaction, found: Sequence[KeyDetails]) -> dict[str, str]:
+        """Key id → secret, for the recoverable ones of a listing."""
+        sealed = {details.key.id: details.ciphertext for details in found if details.ciphertext is not None}
+        unwrapped = {
+            id_: self._unwrap(_data_key(tx, id_)) for id_ in {data_key_id for _, data_key_id in sealed.values()}
+        }
+        return {
+            key_id: open_sealed(unwrapped[data_key_id], ciphertext, key_id.encode())
+            for key_id, (ciphertext, data_key_id) in sealed.items()
+        }
 
     async def rewrap_all(self, keys: KeyEncryptionKeys) -> int:
         """Wrap every data key with the current of `keys`, which are used from then on; how many were wrapped anew."""
@@ -81,3 +92,10 @@ class Vault:
             known = self._keys.unwrap(data_key.workspace_id, data_key.wrapped, data_key.key_encryption_key_id)
             self._unwrapped[data_key.id] = known
         return known
+
+
+def _data_key(tx: Transaction, data_key_id: str) -> DataKey:
+    data_key = tx.data_keys.get(data_key_id)
+    # The foreign key of `encrypted_keys` keeps data keys that are in use.
+    assert data_key is not None
+    return data_key

@@ -1,7 +1,10 @@
 """The operations of apis (contract other-v1 §1, DECISIONS)."""
 
 from keystead.contract import apis, keys
+from keystead.core.errors import ErrorCode
 from keystead.http.operations.entry import GET, NOT_FOUND, POST, Needs, Operation, of_api
+
+_KEYS_OF_API = (ErrorCode.NOT_FOUND, ErrorCode.PRECONDITION_FAILED)
 
 APIS = (
     Operation(
@@ -25,6 +28,45 @@ APIS = (
         needs=(of_api("read_api"),),
         needs_known=True,
         errors=NOT_FOUND,
+    ),
+    Operation(
+        "apis.listKeys",
+        GET,
+        "List the keys of an api, by id.",
+        apis.ListKeys,
+        apis.KeyPage,
+        lambda services, caller, request: services.keys.of_api(caller, request),
+        needs=(
+            of_api("read_key"),
+            of_api("read_api"),
+            Needs(("api.*.decrypt_key", "api.<apiId>.decrypt_key"), "`decrypt` is true"),
+        ),
+        needs_known=True,
+        errors=_KEYS_OF_API,
+    ),
+    Operation(
+        "apis.deleteKeys",
+        POST,
+        "Delete every key of an api; they are dead on the next request.",
+        apis.DeleteKeys,
+        apis.DeletedKeys,
+        lambda services, caller, request: services.apis.delete_keys(caller, request),
+        needs=(of_api("delete_key"),),
+        needs_known=True,
+        errors=_KEYS_OF_API,
+        audit=("key.delete",),
+    ),
+    Operation(
+        "apis.deleteApi",
+        POST,
+        "Delete an api and its keys, unless it is protected.",
+        apis.DeleteApi,
+        keys.EmptyAnswer,
+        lambda services, caller, request: services.apis.delete(caller, request),
+        needs=(of_api("delete_api"),),
+        needs_known=True,
+        errors=_KEYS_OF_API,
+        audit=("api.delete", "key.delete"),
     ),
     Operation(
         "apis.updateApi",

@@ -1,8 +1,8 @@
 """The operations of permissions and roles (contract other-v1 §2, DECISIONS)."""
 
-from keystead.contract import keys, permissions
+from keystead.contract import keys, permissions, service
 from keystead.core.errors import ErrorCode
-from keystead.http.operations.entry import NOT_FOUND, POST, Needs, Operation
+from keystead.http.operations.entry import GET, NOT_FOUND, POST, Needs, Operation
 
 PERMISSIONS = (
     Operation(
@@ -18,6 +18,39 @@ PERMISSIONS = (
         audit=("permission.create",),
     ),
     Operation(
+        "permissions.getPermission",
+        GET,
+        "Show a permission.",
+        permissions.GetPermission,
+        permissions.PermissionObject,
+        lambda services, caller, request: services.permissions.get(caller, request),
+        needs=(Needs(("rbac.*.read_permission",)),),
+        needs_known=True,
+        errors=NOT_FOUND,
+    ),
+    Operation(
+        "permissions.listPermissions",
+        GET,
+        "List every permission of the workspace.",
+        service.NoInput,
+        list[permissions.PermissionObject],
+        lambda services, caller, _request: services.permissions.all(caller),
+        needs=(Needs(("rbac.*.read_permission",)),),
+        needs_known=True,
+    ),
+    Operation(
+        "permissions.deletePermission",
+        POST,
+        "Delete a permission; keys and roles lose it at once.",
+        permissions.DeletePermission,
+        keys.EmptyAnswer,
+        lambda services, caller, request: services.permissions.delete(caller, request),
+        needs=(Needs(("rbac.*.delete_permission",)),),
+        needs_known=True,
+        errors=NOT_FOUND,
+        audit=("permission.delete",),
+    ),
+    Operation(
         "permissions.createRole",
         POST,
         "Create a role.",
@@ -28,6 +61,39 @@ PERMISSIONS = (
         needs_known=True,
         errors=(ErrorCode.CONFLICT,),
         audit=("role.create",),
+    ),
+    Operation(
+        "permissions.getRole",
+        GET,
+        "Show a role, without its permissions.",
+        permissions.GetRole,
+        permissions.RoleObject,
+        lambda services, caller, request: services.permissions.get_role(caller, request),
+        needs=(Needs(("rbac.*.read_role",)),),
+        needs_known=True,
+        errors=NOT_FOUND,
+    ),
+    Operation(
+        "permissions.listRoles",
+        GET,
+        "List every role of the workspace.",
+        service.NoInput,
+        list[permissions.RoleObject],
+        lambda services, caller, _request: services.permissions.all_roles(caller),
+        needs=(Needs(("rbac.*.read_role",)),),
+        needs_known=True,
+    ),
+    Operation(
+        "permissions.deleteRole",
+        POST,
+        "Delete a role; keys lose it and what it gave them at once.",
+        permissions.DeleteRole,
+        keys.EmptyAnswer,
+        lambda services, caller, request: services.permissions.delete_role(caller, request),
+        needs=(Needs(("rbac.*.delete_role",)),),
+        needs_known=True,
+        errors=NOT_FOUND,
+        audit=("role.delete",),
     ),
     Operation(
         "permissions.setRolePermissions",
