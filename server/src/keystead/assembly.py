@@ -20,6 +20,7 @@ from keystead.encryption import KeyEncryptionKeys, KeyFile
 from keystead.encryption import load as load_encryption_keys
 from keystead.limiters.memory import MemoryLimiter
 from keystead.service.ids import Ids
+from keystead.service.migration_queue import MigrationQueue
 from keystead.service.operator import Operator
 from keystead.service.vault import Vault
 from keystead.stores.sqlite import SqliteStore
@@ -52,6 +53,7 @@ class Storage:
     store: SqliteStore
     vault: Vault
     operator: Operator
+    migration_queue: MigrationQueue
     first_start: bool
 
     def commands(self) -> Mapping[str, Command]:
@@ -108,7 +110,8 @@ async def open_storage(
             await operator.ensure_root_key(settings.root_key.get_secret_value(), clock.now_ms())
         vault = Vault(store, lambda: _configured_keys(settings, ids), ids)
         await _require_encryption_keys(settings, store)
-        yield Storage(settings, clock, ids, store, vault, operator, first_start)
+        migration_queue = MigrationQueue(store, ids, clock.now_ms)
+        yield Storage(settings, clock, ids, store, vault, operator, migration_queue, first_start)
     finally:
         await store.close()
 
@@ -145,11 +148,13 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
         afterwards = Afterwards(storage.store)
         services = _services(storage, log, afterwards)
         outbox = Outbox(log.spool.flush)
+        storage.migration_queue.start()
         try:
             yield Application(
                 storage, log, services, create_app(services), _protocol(storage.settings, services, outbox)
             )
         finally:
+            await storage.migration_queue.stop()
             outbox.flush()
             await afterwards.drain()
 
@@ -191,6 +196,7 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
     from keystead.service.apis import Apis
     from keystead.service.identities import Identities
     from keystead.service.keys import Keys
+    from keystead.service.migrations import Migrations
     from keystead.service.permissions import Permissions
     from keystead.service.ratelimits import Ratelimits
     from keystead.service.verification import Verification
@@ -209,6 +215,7 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
         keys=Keys(store, storage.vault, ids),
         apis=Apis(store, ids),
         identities=Identities(store, ids),
+        migrations=Migrations(store, storage.vault, ids, storage.migration_queue),
         permissions=Permissions(store, ids),
         ratelimits=Ratelimits(store, limiter, ids, afterwards),
         analytics=Analytics(store, by_day),

@@ -3,7 +3,7 @@
 A secret is an argument on its way to `hash_secret`, or part of the one answer that shows it; nothing here keeps it.
 """
 
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -31,6 +31,15 @@ def start_of(secret: str, requested_prefix: str) -> str:
     A prefix that came from the api's default does not lengthen it (§5.2, asserted by interoperability tests).
     """
     return secret[: len(requested_prefix) + _START_LENGTH]
+
+
+def is_hash(text: str) -> bool:
+    """Whether some secret may have this hash: anything else, once stored, is found by no verification."""
+    try:
+        digest = a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return False
+    return len(digest) == sha256().digest_size and b2a_base64(digest, newline=False).decode("ascii") == text
 
 
 def hash_secret(secret: str) -> str:

@@ -10,6 +10,7 @@ from keystead.service.analytics import Analytics
 from keystead.service.apis import Apis
 from keystead.service.identities import Identities
 from keystead.service.keys import Keys
+from keystead.service.migrations import Migrations
 from keystead.service.permissions import Permissions
 from keystead.service.ratelimits import Ratelimits
 from keystead.service.verification import Verification
@@ -27,6 +28,7 @@ class Services:
     keys: Keys
     apis: Apis
     identities: Identities
+    migrations: Migrations
     permissions: Permissions
     ratelimits: Ratelimits
     analytics: Analytics

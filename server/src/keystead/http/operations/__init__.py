@@ -9,10 +9,11 @@ from keystead.http.operations.entry import GET, POST, Needs, Operation
 from keystead.http.operations.identities import IDENTITIES
 from keystead.http.operations.keys import KEYS, VERIFY_KEY
 from keystead.http.operations.liveness import LIVENESS
+from keystead.http.operations.migrations import MIGRATIONS
 from keystead.http.operations.permissions import PERMISSIONS
 from keystead.http.operations.ratelimits import LIMIT, RATELIMITS
 
-OPERATIONS: tuple[Operation, ...] = (*KEYS, *APIS, *PERMISSIONS, *IDENTITIES, *RATELIMITS, LIVENESS)
+OPERATIONS: tuple[Operation, ...] = (*KEYS, *APIS, *PERMISSIONS, *IDENTITIES, *RATELIMITS, *MIGRATIONS, LIVENESS)
 """Every operation, in the order of the documentation."""
 
 __all__ = ["GET", "LIMIT", "OPERATIONS", "POST", "VERIFY_KEY", "Needs", "Operation"]
