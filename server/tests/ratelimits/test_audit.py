@@ -1,12 +1,19 @@
 """Decisions about resources are kept in the audit log (contract other-v1 §4.1 step 8)."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+from keystead.assembly import open_application, open_storage
+from keystead.clock import ManualClock
+from keystead.config import Settings
+from keystead.contract.ratelimits import Limit, LimitedResource
+from keystead.control import DatabaseLock
+from keystead.service.access import Origin
 from keystead.service.audit import Afterwards
 from keystead.testing.connection import Connection
-from keystead.testing.server import ROOT_KEY, ServerInProcess
+from keystead.testing.server import NOW_MS, ROOT_KEY, ServerInProcess
 
 PROJECT = {"type": "project", "id": "p_1", "name": "one", "meta": {"a": "x", "b": True, "c": 1.5, "d": None}}
 BARE = {"type": "user", "id": "u_1"}
@@ -53,12 +60,37 @@ def test_an_orderly_end_loses_no_entry(tmp_path: Path) -> None:
             connection.send("ratelimits.limit", body)
         answers = [connection.receive() for _ in range(300)]
     assert sum(answer.json["success"] for answer in answers) == 250
-    with sqlite3.connect(tmp_path / "keystead.db") as database:
-        counts = dict(
+    assert kept(tmp_path / "keystead.db") == {"ratelimit.success": 250, "ratelimit.denied": 50}
+
+
+def test_the_end_waits_for_entries_that_are_not_yet_being_written(tmp_path: Path) -> None:
+    """Decisions of the last moment before the end leave their entries, though nothing has been written yet."""
+
+    async def scenario() -> None:
+        settings = Settings(database_url=str(tmp_path / "keystead.db"), root_key=ROOT_KEY)
+        clock = ManualClock(NOW_MS)
+        async with open_storage(settings, clock) as storage, open_application(storage) as application:
+            services, origin = application.services, Origin(NOW_MS, "req_1")
+            caller = await services.access.authenticate(ROOT_KEY, origin)
+            request = Limit("anna", 250, 60_000, resources=[LimitedResource("user", "u_1")])
+            await services.ratelimits.limit(caller, request)
+            for _ in range(299):
+                assert services.ratelimits.limit_at_once(caller, request) is not None
+
+    with DatabaseLock(tmp_path / "keystead.db"):
+        asyncio.run(scenario())
+    assert kept(tmp_path / "keystead.db") == {"ratelimit.success": 250, "ratelimit.denied": 50}
+
+
+def kept(path: Path) -> dict[str, int]:
+    """Event → how often it is in the audit log of a database."""
+    database = sqlite3.connect(path)
+    try:
+        return dict(
             database.execute("SELECT event, count(*) FROM audit_log WHERE event LIKE 'ratelimit.%' GROUP BY event")
         )
-    database.close()
-    assert counts == {"ratelimit.success": 250, "ratelimit.denied": 50}
+    finally:
+        database.close()
 
 
 def test_the_root_key_is_counted(tenant: Any) -> None:

@@ -1,0 +1,94 @@
+"""Audit entries that nobody waits for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from keystead.core.entities import AuditEntry
+from keystead.core.errors import ErrorCode, KeysteadError
+from keystead.service.audit import Afterwards
+
+
+def entry(number: int) -> AuditEntry:
+    return AuditEntry(f"log_{number}", "ws_1", 0, "ratelimit.success", "key", "key_1", "", ())
+
+
+class SlowStore:
+    """A store whose writes wait for the test; it keeps what each unit added."""
+
+    def __init__(self) -> None:
+        self.units: list[list[str]] = []
+        self.may_write = asyncio.Event()
+        self.failure: KeysteadError | None = None
+        self.audit = self
+
+    async def write(self, unit: Callable[[Any], None]) -> None:
+        await self.may_write.wait()
+        if self.failure is not None:
+            raise self.failure
+        unit(self)
+
+    def add(self, entries: list[AuditEntry]) -> None:
+        self.units.append([added.id for added in entries])
+
+
+@pytest.fixture
+def scenario() -> Callable[[Callable[[SlowStore, Afterwards], Any]], SlowStore]:
+    """Runs a test's coroutine function with a store and what writes to it; gives the store."""
+
+    def run(steps: Callable[[SlowStore, Afterwards], Any]) -> SlowStore:
+        async def with_store() -> SlowStore:
+            store = SlowStore()
+            await steps(store, Afterwards(store))  # type: ignore[arg-type]
+            return store
+
+        return asyncio.run(with_store())
+
+    return run
+
+
+def test_a_flood_is_few_units(scenario: Any) -> None:
+    """What comes up during a write goes into the next unit, in order; `drain` returns when all is written."""
+
+    async def steps(store: SlowStore, afterwards: Afterwards) -> None:
+        afterwards.add(entry(0))
+        await asyncio.sleep(0)
+        for number in range(1, 100):
+            afterwards.add(entry(number))
+        drained = asyncio.ensure_future(afterwards.drain())
+        await asyncio.sleep(0)
+        assert not drained.done()
+        store.may_write.set()
+        await drained
+        afterwards.add(entry(100))
+        await afterwards.drain()
+
+    store = scenario(steps)
+    assert store.units == [["log_0"], [f"log_{number}" for number in range(1, 100)], ["log_100"]]
+
+
+def test_nothing_to_wait_for(scenario: Any) -> None:
+    """Without entries `drain` returns at once."""
+    assert scenario(lambda _store, afterwards: afterwards.drain()).units == []
+
+
+def test_what_can_not_be_written_is_told(scenario: Any) -> None:
+    """When storage takes no writes the log says how many entries are lost, and later ones are written again."""
+
+    async def steps(store: SlowStore, afterwards: Afterwards) -> None:
+        store.may_write.set()
+        store.failure = KeysteadError(ErrorCode.INTERNAL_SERVER_ERROR, "no writes")
+        afterwards.add(entry(0))
+        afterwards.add(entry(1))
+        await afterwards.drain()
+        store.failure = None
+        afterwards.add(entry(2))
+        await afterwards.drain()
+
+    with capture_logs() as logs:
+        store = scenario(steps)
+    assert store.units == [["log_2"]]
+    assert [(line["log_level"], line["entries"]) for line in logs] == [("error", 2)]
