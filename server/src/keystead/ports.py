@@ -232,6 +232,9 @@ class Identities(Protocol):
     def by_external_ids(self, external_ids: Sequence[str], workspace_id: str) -> dict[str, Identity]:
         """External id → identity, any environment, for those of the workspace."""
 
+    def external_ids(self, identity_ids: Sequence[str], workspace_id: str) -> dict[str, str]:
+        """Id → external id, for those of the workspace."""
+
     def page(
         self, workspace_id: str, environment: str, after_id: str, limit: int
     ) -> list[tuple[Identity, list[Ratelimit]]]:
@@ -331,9 +334,6 @@ class QueuedKeys(Protocol):
     def add(self, queued: Sequence[QueuedKey]) -> None:
         """Put keys at the end of the queue; their `seq` is given here, whatever they say."""
 
-    def get(self, seq: int) -> QueuedKey | None:
-        """The queued key, or None when it is not in the queue any more."""
-
     def due(self, now_ms: int, limit: int) -> list[QueuedKey]:
         """Up to `limit` keys whose turn has come, in order."""
 
@@ -346,8 +346,8 @@ class QueuedKeys(Protocol):
     def reschedule(self, seq: int, attempts: int, due_at_ms: int | None, error: str | None) -> None:
         """Note what became of an attempt, or start over; `due_at_ms` None gives up."""
 
-    def remove(self, seq: int) -> None:
-        """Take a key out of the queue."""
+    def remove(self, seq: int) -> bool:
+        """Take a key out of the queue; whether it was still there."""
 
 
 class Audit(Protocol):

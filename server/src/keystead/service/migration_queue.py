@@ -72,7 +72,7 @@ class MigrationQueue:
             now_ms = self._now_ms()
             due = await self._store.read(lambda tx: tx.queued_keys.due(now_ms, _BATCH))
             # Handed over together: they are committed together, in this order.
-            attempts = [self._store.write(self._attempt(queued.seq, now_ms)) for queued in due]
+            attempts = [self._store.write(self._attempt(queued, now_ms)) for queued in due]
             outcomes = await asyncio.gather(*attempts, return_exceptions=True)
             for queued, outcome in zip(due, outcomes, strict=True):
                 if isinstance(outcome, BaseException):
@@ -117,17 +117,15 @@ class MigrationQueue:
             return None
         return min(max(next_due_ms - self._now_ms(), 0) / 1000, _LONGEST_WAIT_S)
 
-    def _attempt(self, seq: int, now_ms: int) -> Callable[[Transaction], None]:
+    def _attempt(self, queued: QueuedKey, now_ms: int) -> Callable[[Transaction], None]:
         def attempt(tx: Transaction) -> None:
-            queued = tx.queued_keys.get(seq)
-            if queued is None:
+            if not tx.queued_keys.remove(queued.seq):
                 return
             caller = Caller(queued.root_key_id, queued.workspace_id, frozenset(), Origin(now_ms, ""))
             keyspace_id = keyspace_of(live_api(tx, queued.api_id, queued.workspace_id))
             item = msgspec.json.decode(queued.item, type=ImportedKey)
             known = attachable(tx, queued.workspace_id, item.roles, item.permissions)
             insert_imported(tx, caller, self._ids, [(item, keyspace_id)], known)
-            tx.queued_keys.remove(seq)
 
         return attempt
 

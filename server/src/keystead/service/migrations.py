@@ -7,7 +7,7 @@ import structlog
 from msgspec import UNSET
 
 from keystead.contract.keys import EmptyAnswer
-from keystead.contract.migrations import EnqueueKeys, KeyFromElsewhere, MigratedKey, MigratedKeys, QueuedItem
+from keystead.contract.migrations import EnqueueKeys, KeyFromElsewhere, MigratedKey, MigratedKeys
 from keystead.core.entities import Api, QueuedKey
 from keystead.core.ids import IdPrefix
 from keystead.core.secrets import hash_secret, is_hash
@@ -68,12 +68,21 @@ class Migrations:
         )
         keyspace_ids = self._keyspaces(tx, caller, request)
         _refuse_known(tx, hashes)
+        key_ids = [self._ids.new(IdPrefix.KEY, caller.now_ms) for _ in request]
+        sealed = self._sealed(tx, caller, request, key_ids)
         imported = [
-            (self._migrated(tx, caller, item, hash_), keyspace_id)
-            for item, hash_, keyspace_id in zip(request, hashes, keyspace_ids, strict=True)
+            imported_key(
+                item,
+                key_id,
+                hash_,
+                external_id=item.external_id or None,
+                limit=(item.ratelimit.limit, item.ratelimit.refill_interval) if item.ratelimit else None,
+                sealed=sealed.get(key_id),
+            )
+            for item, key_id, hash_ in zip(request, key_ids, hashes, strict=True)
         ]
-        insert_imported(tx, caller, self._ids, imported, known)
-        return MigratedKeys([item.key_id for item, _ in imported])
+        insert_imported(tx, caller, self._ids, list(zip(imported, keyspace_ids, strict=True)), known)
+        return MigratedKeys(key_ids)
 
     def _keyspaces(self, tx: Transaction, caller: Caller, request: Sequence[MigratedKey]) -> list[str]:
         """The keyspace of each item, after its checks in the order of §5.1."""
@@ -87,55 +96,49 @@ class Migrations:
             _refuse_content(item, f"item {position}")
         return keyspace_ids
 
-    def _migrated(self, tx: Transaction, caller: Caller, item: MigratedKey, hash_: str) -> ImportedKey:
-        key_id = self._ids.new(IdPrefix.KEY, caller.now_ms)
-        return imported_key(
-            item,
-            key_id,
-            hash_,
-            external_id=item.external_id or None,
-            limit=(item.ratelimit.limit, item.ratelimit.refill_interval) if item.ratelimit else None,
-            sealed=self._sealed(tx, caller, item, key_id),
-        )
-
     def _enqueue(self, tx: Transaction, caller: Caller, request: EnqueueKeys, hashes: Sequence[str]) -> EmptyAnswer:
         api = live_api(tx, request.api_id, caller.workspace_id)
         if api.keyspace_id is None:
             raise not_found("keyspace of api", api.id)
         for position, item in enumerate(request.keys):
             _refuse_secretless(item, f"keys.{position}")
-        items = zip(request.keys, hashes, strict=True)
-        tx.queued_keys.add([self._queued(tx, caller, request, item, hash_) for item, hash_ in items])
+        key_ids = [self._ids.new(IdPrefix.KEY, caller.now_ms) for _ in request.keys]
+        sealed = self._sealed(tx, caller, request.keys, key_ids)
+        imported = [
+            imported_key(
+                item,
+                key_id,
+                hash_,
+                external_id=None,
+                limit=(item.ratelimit.limit, item.ratelimit.duration) if item.ratelimit else None,
+                sealed=sealed.get(key_id),
+            )
+            for item, key_id, hash_ in zip(request.keys, key_ids, hashes, strict=True)
+        ]
+        tx.queued_keys.add([_queued(caller, request, item) for item in imported])
         return EmptyAnswer()
 
-    def _queued(self, tx: Transaction, caller: Caller, request: EnqueueKeys, item: QueuedItem, hash_: str) -> QueuedKey:
-        key_id = self._ids.new(IdPrefix.KEY, caller.now_ms)
-        imported = imported_key(
-            item,
-            key_id,
-            hash_,
-            external_id=None,
-            limit=(item.ratelimit.limit, item.ratelimit.duration) if item.ratelimit else None,
-            sealed=self._sealed(tx, caller, item, key_id),
-        )
-        return QueuedKey(
-            seq=0,
-            workspace_id=caller.workspace_id,
-            migration_id=request.migration_id,
-            api_id=request.api_id,
-            root_key_id=caller.key_id,
-            item=msgspec.json.encode(imported).decode(),
-            created_at_ms=caller.now_ms,
-            attempts=0,
-            due_at_ms=caller.now_ms,
-            error=None,
-        )
+    def _sealed(
+        self, tx: Transaction, caller: Caller, items: Sequence[KeyFromElsewhere], key_ids: Sequence[str]
+    ) -> dict[str, tuple[str, str]]:
+        """Key id → plaintext sealed for later decryption, whatever the keyspace's setting (§5.1)."""
+        plaintexts = {key_id: item.plaintext for item, key_id in zip(items, key_ids, strict=True) if item.plaintext}
+        return self._vault.seal_all(tx, caller.workspace_id, plaintexts, caller.now_ms)
 
-    def _sealed(self, tx: Transaction, caller: Caller, item: KeyFromElsewhere, key_id: str) -> tuple[str, str] | None:
-        """The plaintext for later decryption, whatever the keyspace's setting (§5.1)."""
-        if not item.plaintext:
-            return None
-        return self._vault.seal(tx, caller.workspace_id, key_id, item.plaintext, caller.now_ms)
+
+def _queued(caller: Caller, request: EnqueueKeys, item: ImportedKey) -> QueuedKey:
+    return QueuedKey(
+        seq=0,
+        workspace_id=caller.workspace_id,
+        migration_id=request.migration_id,
+        api_id=request.api_id,
+        root_key_id=caller.key_id,
+        item=msgspec.json.encode(item).decode(),
+        created_at_ms=caller.now_ms,
+        attempts=0,
+        due_at_ms=caller.now_ms,
+        error=None,
+    )
 
 
 def _hash_of_plaintext(item: KeyFromElsewhere) -> str:

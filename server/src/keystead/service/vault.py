@@ -3,12 +3,12 @@
 Here is only what is stored where; the cryptography is in `keystead.encryption`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from keystead.core.entities import DataKey, Key, KeyDetails
 from keystead.core.ids import IdPrefix
-from keystead.encryption import KeyEncryptionKeys, open_sealed, seal
+from keystead.encryption import NONCE_BYTES, KeyEncryptionKeys, open_sealed, seal
 from keystead.ports import Store, Transaction
 from keystead.service.ids import Ids
 
@@ -28,12 +28,20 @@ class Vault:
 
     def keep(self, tx: Transaction, key: Key, secret: str, now_ms: int) -> None:
         """Store `secret` encrypted beside its key."""
-        tx.keys.put_ciphertext(key.id, *self.seal(tx, key.workspace_id, key.id, secret, now_ms))
+        tx.keys.put_ciphertext(key.id, *self.seal_all(tx, key.workspace_id, {key.id: secret}, now_ms)[key.id])
 
-    def seal(self, tx: Transaction, workspace_id: str, key_id: str, secret: str, now_ms: int) -> tuple[str, str]:
-        """`secret` as it may be stored for the key that has or will have that id, and the id of the data key."""
+    def seal_all(
+        self, tx: Transaction, workspace_id: str, secrets: Mapping[str, str], now_ms: int
+    ) -> dict[str, tuple[str, str]]:
+        """Key id → secret, as it may be stored for keys that have or will have these ids: ciphertext, data key's id."""
+        if not secrets:
+            return {}
         data_key = tx.data_keys.current(workspace_id) or self._make_data_key(tx, workspace_id, now_ms)
-        return seal(self._unwrap(data_key), secret, key_id.encode(), self._ids.random(12)), data_key.id
+        opened = self._unwrap(data_key)
+        return {
+            key_id: (seal(opened, secret, key_id.encode(), self._ids.random(NONCE_BYTES)), data_key.id)
+            for key_id, secret in secrets.items()
+        }
 
     def recover(self, tx: Transaction, key: Key) -> str | None:
         """The secret of a recoverable key, None for any other."""

@@ -24,11 +24,6 @@ class SqlQueuedKeys:
         if rows:
             self._connection.execute(insert(tables.queued_keys), rows)
 
-    def get(self, seq: int) -> QueuedKey | None:
-        """See `ports.QueuedKeys.get`."""
-        row = self._connection.execute(_in_order().where(tables.queued_keys.c.seq == seq)).one_or_none()
-        return QueuedKey(**row._mapping) if row else None
-
     def due(self, now_ms: int, limit: int) -> list[QueuedKey]:
         """See `ports.QueuedKeys.due`."""
         return self._all(_in_order().where(tables.queued_keys.c.due_at_ms <= now_ms).limit(limit))
@@ -47,9 +42,10 @@ class SqlQueuedKeys:
         statement = update(tables.queued_keys).where(tables.queued_keys.c.seq == seq)
         self._connection.execute(statement.values(attempts=attempts, due_at_ms=due_at_ms, error=error))
 
-    def remove(self, seq: int) -> None:
+    def remove(self, seq: int) -> bool:
         """See `ports.QueuedKeys.remove`."""
-        self._connection.execute(delete(tables.queued_keys).where(tables.queued_keys.c.seq == seq))
+        gone = self._connection.execute(delete(tables.queued_keys).where(tables.queued_keys.c.seq == seq))
+        return gone.rowcount > 0
 
     def _all(self, statement: Select[Any]) -> list[QueuedKey]:
         return [QueuedKey(**row._mapping) for row in self._connection.execute(statement)]
