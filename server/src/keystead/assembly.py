@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -144,7 +144,7 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
     from keystead.http.outbox import Outbox
     from keystead.service.audit import Afterwards
 
-    async with _open_verification_log(storage.settings) as log:
+    async with _open_verification_log(storage.settings, storage.clock) as log:
         afterwards = Afterwards(storage.store)
         services = _services(storage, log, afterwards)
         outbox = Outbox(log.spool.flush)
@@ -160,12 +160,13 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
 
 
 @asynccontextmanager
-async def _open_verification_log(settings: "Settings") -> AsyncIterator[VerificationRecords]:
+async def _open_verification_log(settings: "Settings", clock: Clock) -> AsyncIterator[VerificationRecords]:
     """The spool, the counts, and the transfer between them; on leaving, all that was recorded has been counted."""
     from keystead.sinks import tables
     from keystead.sinks.analytics import Analytics, open_engine
     from keystead.sinks.spool import Spool
     from keystead.sinks.transfer import Transfer
+    from keystead.sinks.upkeep import Upkeep
     from keystead.stores.migrate import upgrade
 
     with ExitStack() as closing:
@@ -179,7 +180,8 @@ async def _open_verification_log(settings: "Settings") -> AsyncIterator[Verifica
             max_buffered_bytes=settings.spool_buffer_bytes,
         )
         closing.callback(spool.close)
-        transfer = Transfer(spool, counts, interval_s=settings.analytics_interval_s)
+        upkeep = Upkeep(counts, clock, settings.analytics_retention_days)
+        transfer = Transfer(spool, counts, interval_s=settings.analytics_interval_s, upkeep=upkeep)
         transfer.start()
         try:
             yield VerificationRecords(spool, counts, transfer)
@@ -203,9 +205,6 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
 
     store, ids, limiter = storage.store, storage.ids, MemoryLimiter()
 
-    async def by_day(key_ids: Sequence[str], start_ms: int, end_ms: int) -> list[tuple[int, int, int, int]]:
-        return list(await asyncio.to_thread(log.counts.verifications_by_day, key_ids, start_ms, end_ms))
-
     return Services(
         clock=storage.clock,
         request_ids=RequestIds(ids.random),
@@ -218,7 +217,7 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
         migrations=Migrations(store, storage.vault, ids, storage.migration_queue),
         permissions=Permissions(store, ids),
         ratelimits=Ratelimits(store, limiter, ids, afterwards),
-        analytics=Analytics(store, by_day),
+        analytics=Analytics(store, log.counts),
     )
 
 

@@ -8,6 +8,7 @@ frozen: what was read at start-up is what runs.
 import base64
 import binascii
 import difflib
+import itertools
 import os
 import re
 import sys
@@ -32,6 +33,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keystead.core.errors import StartupError
+from keystead.core.series import Slice
 
 ENVIRONMENT_PREFIX = "KEYSTEAD_"
 DEFAULT_FILE = "keystead.toml"
@@ -42,6 +44,9 @@ FOREIGN_VARIABLES = frozenset({"KEYSTEAD_URL"})
 _MEBIBYTE = 1024 * 1024
 _DAY_S = 86_400
 _LONGEST_SHOWN_VALUE = 80
+
+# In the order of `Slice`.
+_RETENTIONS = tuple(f"analytics_{length}_retention_days" for length in ("hourly", "daily", "monthly"))
 
 # What a setting takes, in words; messages and the docs page use the same.
 _TEXT = "text"
@@ -325,6 +330,15 @@ class Settings(BaseSettings):
     )
     # getVerifications shows an event within 5 s (contract D11): leave room for the transfer itself.
     analytics_interval_s: Seconds = _seconds(1, "Time between transfers from the spool to analytics.", 0.05, 4)
+    analytics_hourly_retention_days: Count = _count(
+        90, "Days for which verifications are kept by the hour; 0 for ever. See [analytics](analytics.md).", 0, 36_500
+    )
+    analytics_daily_retention_days: Count = _count(
+        400, "Days for which verifications are kept by the day; 0 for ever. Not shorter than by the hour.", 0, 36_500
+    )
+    analytics_monthly_retention_days: Count = _count(
+        0, "Days for which verifications are kept by the month; 0 for ever. Not shorter than by the day.", 0, 36_500
+    )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -356,6 +370,19 @@ class Settings(BaseSettings):
             if getattr(self, given) and not getattr(self, missing):
                 raise PydanticCustomError("pair", "needs {missing} as well", {"setting": given, "missing": missing})
         return self
+
+    @model_validator(mode="after")
+    def _longer_slices_are_kept_longer(self) -> "Settings":
+        for shorter, longer in itertools.pairwise(_RETENTIONS):
+            days = getattr(self, longer)
+            if days and not 0 < getattr(self, shorter) <= days:
+                raise PydanticCustomError("pair", "is less than {shorter}", {"setting": longer, "shorter": shorter})
+        return self
+
+    @property
+    def analytics_retention_days(self) -> dict[Slice, int]:
+        """For how many days verifications are kept by the hour, day and month; 0 for ever."""
+        return {slice_: getattr(self, name) for slice_, name in zip(Slice, _RETENTIONS, strict=True)}
 
     @property
     def database_path(self) -> Path:

@@ -16,16 +16,16 @@ from structlog.testing import capture_logs
 
 from keystead.clock import ManualClock
 from keystead.core.events import encode_event, encode_subject
+from keystead.core.series import COUNTED_OUTCOMES, DAY_MS, HOUR_MS, Slice
 from keystead.sinks import segments, tables
-from keystead.sinks.analytics import COUNTED_OUTCOMES, Analytics, Counts, DayCounts, PositionMoved, open_engine
+from keystead.sinks.analytics import Analytics, DayCounts, PositionMoved, open_engine
+from keystead.sinks.merge import Counts
 from keystead.sinks.segments import Position
 from keystead.sinks.spool import Spool
 from keystead.sinks.transfer import Lag, Transfer
 from keystead.stores import migrate
 from keystead.testing.schema import differences
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 NOW_MS = 1_767_225_600_000  # midnight
 
 
@@ -86,17 +86,26 @@ def send(process: Process, *lines: bytes) -> None:
 
 
 def totals(engine: sa.Engine) -> dict[str, int]:
-    """Key → all its verifications."""
-    hourly = tables.verifications_hourly.c
-    total = sum((hourly[outcome.lower()] for outcome in COUNTED_OUTCOMES[1:]), hourly.valid)
-    key_id = tables.verification_subjects.c.key_id
-    query = (
-        sa.select(key_id, sa.func.sum(total))
-        .join_from(tables.verification_subjects, tables.verifications_hourly)
-        .group_by(key_id)
-    )
+    """Key → all its verifications, which every length of time must agree on, by key and in total."""
+    found = []
     with engine.connect() as connection:
-        return dict(tuple(row) for row in connection.execute(query))
+        for slice_ in Slice:
+            counts = tables.BY_KEY[slice_]
+            sums = sa.select(tables.keys.c.key_id, sa.func.sum(events_in(counts)))
+            joined = sums.join_from(tables.keys, counts, tables.keys.c.no == counts.c.key_no)
+            of_keys = dict(tuple(row) for row in connection.execute(joined.group_by(tables.keys.c.key_id)))
+            whole = tables.TOTALS[slice_]
+            for kind in (tables.OF_KEYSPACE, tables.OF_TAG_LIST):
+                total = connection.scalar(sa.select(sa.func.sum(events_in(whole))).where(whole.c.kind == kind))
+                assert (total or 0) == sum(of_keys.values())
+            found.append(of_keys)
+    assert found[0] == found[1] == found[2]
+    return found[0]
+
+
+def events_in(table: sa.Table) -> sa.ColumnElement[int]:
+    """All counters of a row."""
+    return sum((table.c[counter] for counter in tables.COUNTERS[1:]), table.c[tables.COUNTERS[0]] + 0)
 
 
 def test_schema_is_what_the_migrations_make() -> None:
@@ -116,18 +125,20 @@ def test_events_are_counted_by_hour_outcome_identity_and_tags(process: Process) 
         event(identity_id="id_1"),
     )
     process.transfer.transfer_once()
+    counts, names = tables.counts_hourly, (tables.identities, tables.tag_lists)
     with process.engine.connect() as connection:
         rows = connection.execute(
-            sa.select(tables.verifications_hourly, tables.verification_subjects)
-            .join_from(tables.verification_subjects, tables.verifications_hourly)
-            .order_by("hour_ms", "subject_id")
+            sa.select(counts, tables.identities.c.identity_id, tables.tag_lists.c.tags)
+            .outerjoin_from(counts, names[0], names[0].c.no == counts.c.identity_no)
+            .outerjoin(names[1], names[1].c.no == counts.c.tag_list_no)
+            .order_by("slice_ms", "identity_no", "tag_list_no")
         )
-        found = [(row.hour_ms, row.identity_id, row.external_id, row.tags, *(row[2:9])) for row in rows]
+        found = [(row.day_ms, row.slice_ms, row.identity_id, row.tags, *row[6:13]) for row in rows]
         assert found == [
-            (NOW_MS, "", "", "[]", 2, 1, 1, 1, 1, 1, 1),
-            (NOW_MS, "", "", '["b","a\\"\\n"]', 1, 0, 0, 0, 0, 0, 0),
-            (NOW_MS, "id_1", "external id_1", "[]", 1, 0, 0, 0, 0, 0, 0),
-            (NOW_MS + HOUR_MS, "", "", "[]", 1, 0, 0, 0, 0, 0, 0),
+            (NOW_MS, NOW_MS, None, None, 2, 1, 1, 1, 1, 1, 1),
+            (NOW_MS, NOW_MS, None, '["b","a\\"\\n"]', 1, 0, 0, 0, 0, 0, 0),
+            (NOW_MS, NOW_MS, "id_1", None, 1, 0, 0, 0, 0, 0, 0),
+            (NOW_MS, NOW_MS + HOUR_MS, None, None, 1, 0, 0, 0, 0, 0, 0),
         ]
 
 

@@ -96,6 +96,8 @@ def _action(operation: Operation, services: Services) -> Act:
     async def act(request: Request, origin: Origin, decoded: Any) -> Response:
         if operation.refuse is not None:
             operation.refuse(decoded)
+        if operation.refuse_at is not None:
+            operation.refuse_at(decoded, origin.now_ms)
         if operation.authenticated:
             header = request.headers.get("authorization")
             caller = await services.access.authenticate(_as_utf8(header), origin, operation.known_needs(decoded))

@@ -78,7 +78,10 @@ class BodyDecoder(Generic[T]):
 
 
 class QueryDecoder(Generic[T]):
-    """Reads query strings of one type: every value is text, coerced to the member's type (other-v1 §0.5)."""
+    """Reads query strings of one type: every value is text, coerced to the member's type (other-v1 §0.5).
+
+    A member that is a list takes a parameter as often as it comes, any other member once.
+    """
 
     def __init__(self, kind: type[T]) -> None:
         self._kind = kind
@@ -92,10 +95,13 @@ class QueryDecoder(Generic[T]):
         values: dict[str, Any] = {}
         # The head of a request is bounded, and so is the number of parameters.
         for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-            if name in values:
+            kind = self._fields.get(name)
+            if isinstance(kind, inspect.ListType):
+                values.setdefault(name, []).append(_coerce(name, text, kind.item_type))
+            elif name in values:
                 raise _bad(f"{name}: Expected one value, received several")
-            if name in self._fields:
-                values[name] = _coerce(name, text, self._fields[name])
+            elif kind is not None:
+                values[name] = _coerce(name, text, kind)
         try:
             request = msgspec.convert(values, self._kind)
         except msgspec.ValidationError as error:

@@ -6,79 +6,21 @@ event is counted twice and none is left out.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import sqlalchemy as sa
 
+from keystead.core.series import DAY_MS, SeriesQuery, SeriesRow, Slice
+from keystead.sinks import retention
+from keystead.sinks.merge import Counts, merge
+from keystead.sinks.numbers import Numbers
 from keystead.sinks.segments import Position
-from keystead.sinks.tables import spool_position, verification_subjects, verifications_hourly
+from keystead.sinks.series import read_days, read_series
+from keystead.sinks.tables import COUNTERS, spool_position
 
-COUNTED_OUTCOMES = (
-    "VALID",
-    "FORBIDDEN",
-    "USAGE_EXCEEDED",
-    "RATE_LIMITED",
-    "DISABLED",
-    "INSUFFICIENT_PERMISSIONS",
-    "EXPIRED",
-)
-"""The outcomes an event can have; each has a column of its name, in lower case."""
-
-_DAY_MS = 86_400_000
-_ROWS_PER_CALL = 1_000
-# SQLite takes 32,766 parameters in one statement.
-_KEYS_PER_QUERY = 10_000
-
-_COLUMNS = tuple(outcome.lower() for outcome in COUNTED_OUTCOMES)
-
-_SUBJECT = ("workspace_id", "keyspace_id", "key_id", "identity_id", "external_id", "tags")
-
-# Rows arrive in a temporary table and are merged from there by two statements: a third of the cost of two upserts
-# per row, and nearly all of it without the interpreter lock. The text is the same for SQLite and PostgreSQL.
-_CREATE_ARRIVED = sa.text(
-    "CREATE TEMPORARY TABLE IF NOT EXISTS arrived (hour_ms BIGINT, outcome TEXT, events BIGINT, "
-    + ", ".join(f"{column} TEXT" for column in _SUBJECT)
-    + ")"
-)
-_ARRIVED_COLUMNS = 3 + len(_SUBJECT)
-_EMPTY_ARRIVED = sa.text("DELETE FROM arrived")
-_ADD_SUBJECTS = sa.text(
-    f"INSERT INTO verification_subjects ({', '.join(_SUBJECT)}) "  # noqa: S608 (constants, here and below)
-    f"SELECT {', '.join(_SUBJECT)} FROM arrived WHERE true ON CONFLICT DO NOTHING"
-)
-_ADD_COUNTS = sa.text(
-    f"INSERT INTO verifications_hourly (subject_id, hour_ms, {', '.join(_COLUMNS)}) "  # noqa: S608
-    "SELECT subject.id, hour_ms, "
-    + ", ".join(f"SUM(CASE WHEN outcome = '{outcome}' THEN events ELSE 0 END)" for outcome in COUNTED_OUTCOMES)
-    + " FROM arrived JOIN verification_subjects AS subject USING (key_id, identity_id, external_id, tags) "
-    "WHERE true GROUP BY subject.id, hour_ms ON CONFLICT (subject_id, hour_ms) DO UPDATE SET "
-    + ", ".join(f"{column} = verifications_hourly.{column} + excluded.{column}" for column in _COLUMNS)
-)
-
-
-class Counted(msgspec.Struct, frozen=True, gc=False):
-    """What a count is of: one of COUNTED_OUTCOMES, for a subject, in the UTC hour that starts at `hour_ms`.
-
-    Outside garbage collection, since tens of thousands of these a round would make the collector go through every
-    object of the process, while nothing is answered.
-    """
-
-    hour_ms: int
-    outcome: str
-    tags: tuple[str, ...]
-    workspace_id: str
-    keyspace_id: str
-    key_id: str
-    identity_id: str | None
-    external_id: str | None
-
-
-Counts = Mapping[Counted, int]
-"""What was counted → how often."""
+_VALID, _RATE_LIMITED, _USAGE_EXCEEDED = (COUNTERS.index(name) for name in ("valid", "rate_limited", "usage_exceeded"))
 
 
 class DayCounts(NamedTuple):
@@ -110,6 +52,8 @@ def open_engine(file: Path) -> sa.Engine:
             "busy_timeout = 10000",
             "foreign_keys = ON",
             "temp_store = MEMORY",
+            "cache_size = -16384",
+            "wal_autocheckpoint = 8000",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
@@ -117,10 +61,11 @@ def open_engine(file: Path) -> sa.Engine:
 
 
 class Analytics:
-    """Counts of verifications in one database; every method may be called from any thread."""
+    """Counts of verifications in one database; every method may be called from any thread, `add` from one at a time."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._numbers = Numbers()
 
     def position(self) -> Position:
         """Up to where the spool is counted."""
@@ -133,12 +78,16 @@ class Analytics:
 
         Raises PositionMoved if the stored position is not `before`.
         """
-        with self._engine.begin() as connection:
-            # First, because it takes the write lock: what it compares can not change until the commit.
-            if not self._move_position(connection, before, after):
-                raise PositionMoved(f"the position is no longer {before}")
-            if counts:
-                self._merge(connection, counts)
+        try:
+            with self._engine.begin() as connection:
+                # First, because it takes the write lock: what it compares can not change until the commit.
+                if not self._move_position(connection, before, after):
+                    raise PositionMoved(f"the position is no longer {before}")
+                if counts:
+                    merge(connection, counts, self._numbers)
+        except BaseException:
+            self._numbers.forget()
+            raise
 
     def verifications_by_day(self, key_ids: Sequence[str], start_ms: int, end_ms: int) -> list[DayCounts]:
         """The days that overlap [`start_ms`, `end_ms`] and have any count, ascending, all keys summed.
@@ -148,30 +97,40 @@ class Analytics:
         """
         if start_ms > end_ms:
             return []
-        sums: dict[int, list[int]] = {}
+        # The whole of the first and of the last day, whatever part of them the range covers.
+        first_ms, end_ms = start_ms - start_ms % DAY_MS, end_ms - end_ms % DAY_MS + DAY_MS
         with self._engine.connect() as connection:
-            distinct = list(dict.fromkeys(key_ids))  # twice in two queries would count twice
-            for first in range(0, len(distinct), _KEYS_PER_QUERY):
-                chunk = distinct[first : first + _KEYS_PER_QUERY]
-                for day_ms, *counts in connection.execute(_days_of(chunk, start_ms, end_ms)):
-                    before = sums.get(day_ms, (0, 0, 0))
-                    sums[day_ms] = [int(a) + int(b) for a, b in zip(before, counts, strict=True)]
-        return [DayCounts(day_ms, *counts) for day_ms, counts in sorted(sums.items()) if any(counts)]
+            sums = read_days(connection, key_ids, first_ms, end_ms)
+        days = (
+            DayCounts(day_ms, counts[_VALID], counts[_RATE_LIMITED], counts[_USAGE_EXCEEDED])
+            for day_ms, counts in sorted(sums.items())
+        )
+        return [day for day in days if any(day[1:])]
+
+    def series(self, query: SeriesQuery, at_most: int) -> list[SeriesRow]:
+        """The rows that hold events, ordered and limited as the query says, at most `at_most` of them.
+
+        A query that groups by nothing has one row, of zeros if need be. Source: other-v1 §6.3.
+        """
+        with self._engine.connect() as connection:
+            return read_series(connection, query, at_most)
+
+    def keep(self, days: Mapping[Slice, int], now_ms: int) -> bool:
+        """Let go of slices older than so many days at `now_ms`; 0 days keep them for ever.
+
+        They are in no answer any more. True if there is something more to delete than before.
+        """
+        with self._engine.begin() as connection:
+            return retention.keep(connection, days, now_ms)
+
+    def delete_some(self, max_rows: int) -> int:
+        """Delete at most so many rows of slices that are not kept; how many they were, 0 when none are left."""
+        with self._engine.begin() as connection:
+            return retention.delete_some(connection, max_rows)
 
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
-
-    def _merge(self, connection: sa.Connection, counts: Counts) -> None:
-        connection.execute(_CREATE_ARRIVED)
-        # Straight to the driver: SQLAlchemy's own parameters cost more than the rest of the merge.
-        placeholder = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        placeholders = ", ".join([placeholder] * _ARRIVED_COLUMNS)
-        for rows in _parts(counts):
-            connection.exec_driver_sql(f"INSERT INTO arrived VALUES ({placeholders})", rows)  # noqa: S608
-        connection.execute(_ADD_SUBJECTS)
-        connection.execute(_ADD_COUNTS)
-        connection.execute(_EMPTY_ARRIVED)
 
     def _move_position(self, connection: sa.Connection, before: Position, after: Position) -> bool:
         moved = connection.execute(
@@ -180,43 +139,3 @@ class Analytics:
             .values(segment=after.segment, byte_offset=after.offset)
         )
         return moved.rowcount == 1
-
-
-def _days_of(key_ids: Sequence[str], start_ms: int, end_ms: int) -> sa.Select[Any]:
-    hourly, subjects = verifications_hourly.c, verification_subjects.c
-    day_ms = (hourly.hour_ms - hourly.hour_ms % _DAY_MS).label("day_ms")
-    return (
-        sa.select(
-            day_ms, sa.func.sum(hourly.valid), sa.func.sum(hourly.rate_limited), sa.func.sum(hourly.usage_exceeded)
-        )
-        .join_from(verification_subjects, verifications_hourly, subjects.id == hourly.subject_id)
-        .where(
-            subjects.key_id.in_(key_ids),
-            # The whole of the first and of the last day, whatever part of them the range covers.
-            hourly.hour_ms >= start_ms - start_ms % _DAY_MS,
-            hourly.hour_ms < end_ms - end_ms % _DAY_MS + _DAY_MS,
-        )
-        .group_by(day_ms)
-    )
-
-
-def _parts(counts: Counts) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows to add, a bounded number at a time."""
-    entries = iter(counts.items())
-    while rows := [_row(counted, events) for counted, events in islice(entries, _ROWS_PER_CALL)]:
-        yield rows
-
-
-def _row(counted: Counted, events: int) -> tuple[Any, ...]:
-    """A row of `arrived`."""
-    return (
-        counted.hour_ms,
-        counted.outcome,
-        events,
-        counted.workspace_id,
-        counted.keyspace_id,
-        counted.key_id,
-        counted.identity_id or "",
-        counted.external_id or "",
-        msgspec.json.encode(counted.tags).decode() if counted.tags else "[]",
-    )

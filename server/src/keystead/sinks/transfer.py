@@ -14,9 +14,10 @@ import msgspec
 import structlog
 
 from keystead.sinks import segments
-from keystead.sinks.analytics import Counted, Counts
+from keystead.sinks.merge import Counted, Counts
 from keystead.sinks.segments import Chunk, Position
 from keystead.sinks.spool import Spool
+from keystead.sinks.upkeep import Upkeep
 
 _log = structlog.get_logger(__name__)
 _HOUR_MS = 3_600_000
@@ -126,11 +127,9 @@ class _Round:
                 event.time_ms - event.time_ms % _HOUR_MS,
                 event.outcome,
                 event.tags,
-                event.workspace_id,
                 event.keyspace_id,
                 event.key_id,
                 event.identity_id,
-                event.external_id,
             )
             counts[counted] = counts.get(counted, 0) + 1
         self.events += len(events)
@@ -139,7 +138,8 @@ class _Round:
 class Transfer:
     """A thread that runs a round every `interval_s` seconds, and at once while a round was full.
 
-    A round ends after the chunk that reaches `max_round_events` or `max_round_bytes`, which bounds its memory.
+    A round ends after the chunk that reaches `max_round_events` or `max_round_bytes`, which bounds its memory. Between
+    rounds the thread also lets `upkeep` delete a little of what is not kept any longer.
     """
 
     def __init__(
@@ -150,9 +150,11 @@ class Transfer:
         interval_s: float = 1.0,
         max_round_events: int = 20_000,
         max_round_bytes: int = 8 * 1024 * 1024,
+        upkeep: Upkeep | None = None,
     ) -> None:
         self._spool = spool
         self._sink = sink
+        self._upkeep = upkeep
         self._interval_s = interval_s
         self._max_round_events = max_round_events
         self._max_round_bytes = max_round_bytes
@@ -245,19 +247,28 @@ class Transfer:
     def _run(self) -> None:
         while not self._stopping.wait(self._interval_s):
             self._transfer_all()
+            self._keep_up()
+
+    def _keep_up(self) -> None:
+        if self._upkeep is None:
+            return
+        try:
+            self._upkeep.run(self._stopping.is_set)
+        except Exception as error:  # as with a round, the next one tries again
+            self._report_failure("verification_upkeep_failed", error)
 
     def _transfer_all(self) -> None:
         try:
             while self.transfer_once():
                 pass
         except Exception as error:  # whatever it is, the thread must live to try again
-            self._report_failure(error)
+            self._report_failure("verification_transfer_failed", error)
 
-    def _report_failure(self, error: Exception) -> None:
+    def _report_failure(self, event: str, error: Exception) -> None:
         now_s = time.monotonic()
         if self._reported_s is None or now_s - self._reported_s >= _REPORT_EVERY_S:
             self._reported_s = now_s
-            _log.error("verification_transfer_failed", error=str(error), exc_info=error)
+            _log.error(event, error=str(error), exc_info=error)
 
 
 def _size(spool: Spool, number: int) -> int:

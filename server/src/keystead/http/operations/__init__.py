@@ -4,6 +4,7 @@ Routing, decoding, authentication, the OpenAPI document, its page and the comple
 and a function of a service make an operation.
 """
 
+from keystead.http.operations.analytics import ANALYTICS
 from keystead.http.operations.apis import APIS
 from keystead.http.operations.entry import GET, POST, Needs, Operation
 from keystead.http.operations.identities import IDENTITIES
@@ -13,7 +14,16 @@ from keystead.http.operations.migrations import MIGRATIONS
 from keystead.http.operations.permissions import PERMISSIONS
 from keystead.http.operations.ratelimits import LIMIT, RATELIMITS
 
-OPERATIONS: tuple[Operation, ...] = (*KEYS, *APIS, *PERMISSIONS, *IDENTITIES, *RATELIMITS, *MIGRATIONS, LIVENESS)
+OPERATIONS: tuple[Operation, ...] = (
+    *KEYS,
+    *APIS,
+    *PERMISSIONS,
+    *IDENTITIES,
+    *RATELIMITS,
+    *MIGRATIONS,
+    ANALYTICS,
+    LIVENESS,
+)
 """Every operation, in the order of the documentation."""
 
 __all__ = ["GET", "LIMIT", "OPERATIONS", "POST", "VERIFY_KEY", "Needs", "Operation"]

@@ -35,9 +35,9 @@ class Operation:
 
     `handle` gets the services, the caller and the decoded request. With `needs_known` the permission follows from the
     request alone and is checked while authenticating; else the service checks it after it has looked for the object
-    (keys-v1 §2.5). `refuse` raises BAD_REQUEST for what is wrong before anybody is authenticated. `errors` are the
-    codes beyond those that every operation can answer with, `audit` the events it leaves, `success` the status of a
-    success.
+    (keys-v1 §2.5). `refuse` raises BAD_REQUEST for what is wrong before anybody is authenticated, `refuse_at` for what
+    is wrong at the present instant (ms). `errors` are the codes beyond those that every operation can answer with,
+    `audit` the events it leaves, `success` the status of a success.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Operation:
     needs: tuple[Needs, ...] = ()
     needs_known: bool = False
     refuse: Callable[[Any], None] | None = None
+    refuse_at: Callable[[Any, int], None] | None = None
     errors: tuple[ErrorCode, ...] = ()
     audit: tuple[str, ...] = ()
     authenticated: bool = True

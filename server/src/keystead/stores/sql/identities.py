@@ -45,6 +45,17 @@ class SqlIdentities:
             found.update({row.external_id: identity_of(row._mapping) for row in self._connection.execute(statement)})
         return found
 
+    def external_ids(self, identity_ids: Sequence[str], workspace_id: str) -> dict[str, str]:
+        """See `ports.Identities.external_ids`."""
+        identities = tables.identities.c
+        found: dict[str, str] = {}
+        for batch in batches(identity_ids):
+            statement = select(identities.id, identities.external_id).where(
+                identities.workspace_id == workspace_id, identities.id.in_(batch)
+            )
+            found.update(tuple(row) for row in self._connection.execute(statement))
+        return found
+
     def page(
         self, workspace_id: str, environment: str, after_id: str, limit: int
     ) -> list[tuple[Identity, list[Ratelimit]]]:

@@ -1,0 +1,108 @@
+"""The numbers under which keyspaces, keys, identities and lists of tags are counted."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from keystead.sinks import tables
+
+T = TypeVar("T")
+
+NAMES_PER_QUERY = 10_000
+"""SQLite takes 32,766 parameters in one statement."""
+
+_MAX_REMEMBERED = 200_000
+
+TagList = tuple[int, tuple[str, ...]]
+"""A list of tags of the keyspace with that number."""
+
+
+class Numbers:
+    """Gives everything that is counted its number, and remembers it.
+
+    Numbers are made in the transaction that uses them and never change once committed. After a rollback `forget` must
+    be called: what was made there was not made.
+    """
+
+    def __init__(self) -> None:
+        self.keyspaces: dict[str, int] = {}
+        self.keys: dict[str, int] = {}
+        self.identities: dict[str | None, int] = {None: 0}
+        self.tag_lists: dict[TagList, int] = {}
+
+    def forget(self) -> None:
+        """Look everything up again when it is next needed."""
+        self.__init__()  # type: ignore[misc]
+
+    def learn_keyspaces(self, connection: sa.Connection, names: Collection[str]) -> None:
+        """Have a number for each keyspace."""
+        missing = [{"keyspace_id": name} for name in names if name not in self.keyspaces]
+        self.keyspaces |= _numbers(connection, tables.keyspaces.c.keyspace_id, missing)
+
+    def learn_keys(self, connection: sa.Connection, keyspace_of: dict[str, str]) -> None:
+        """Have a number for each key of `keyspace_of` (key → keyspace, which has a number already)."""
+        missing = [
+            {"key_id": name, "keyspace_no": self.keyspaces[keyspace]}
+            for name, keyspace in keyspace_of.items()
+            if name not in self.keys
+        ]
+        self.keys |= _numbers(connection, tables.keys.c.key_id, missing)
+
+    def learn_identities(self, connection: sa.Connection, names: Collection[str | None]) -> None:
+        """Have a number for each identity."""
+        missing = [{"identity_id": name} for name in names if name not in self.identities]
+        self.identities |= _numbers(connection, tables.identities.c.identity_id, missing)
+
+    def learn_tag_lists(self, connection: sa.Connection, lists: Collection[TagList]) -> None:
+        """Have a number for each list of tags; the empty list is always 0."""
+        for keyspace_no, tags in lists:
+            if (keyspace_no, tags) not in self.tag_lists:
+                self.tag_lists[keyspace_no, tags] = _tag_list_number(connection, keyspace_no, tags) if tags else 0
+
+    def forget_if_many(self) -> None:
+        """Keep what is remembered within bounds."""
+        if len(self.keys) + len(self.identities) + len(self.tag_lists) > _MAX_REMEMBERED:
+            self.forget()
+
+
+def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items, at most `size` at a time."""
+    entries = iter(items)
+    while part := list(islice(entries, size)):
+        yield part
+
+
+def _numbers(connection: sa.Connection, name: sa.Column[Any], rows: list[dict[str, Any]]) -> dict[Any, int]:
+    """Name → number for the rows, which are added where they are missing."""
+    found: dict[Any, int] = {}
+    for part in parts(rows, NAMES_PER_QUERY):
+        found |= _look_up(connection, name, part)
+        new = [row for row in part if row[name.name] not in found]
+        if new:
+            connection.execute(sa.insert(name.table), new)
+            found |= _look_up(connection, name, new)
+    return found
+
+
+def _look_up(connection: sa.Connection, name: sa.Column[Any], rows: Sequence[dict[str, Any]]) -> dict[Any, int]:
+    query = sa.select(name, name.table.c.no).where(name.in_([row[name.name] for row in rows]))
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _tag_list_number(connection: sa.Connection, keyspace_no: int, tags: tuple[str, ...]) -> int:
+    lists = tables.tag_lists
+    text = msgspec.json.encode(tags)
+    digest = hashlib.sha256(text).hexdigest()
+    known = sa.select(lists.c.no).where(lists.c.keyspace_no == keyspace_no, lists.c.digest == digest)
+    number = connection.execute(known).scalar()
+    if number is not None:
+        return int(number)
+    row = {"keyspace_no": keyspace_no, "digest": digest, "tags": text.decode()}
+    number = int(connection.execute(sa.insert(lists).returning(lists.c.no), row).scalar_one())
+    members = [{"keyspace_no": keyspace_no, "tag": tag, "tag_list_no": number} for tag in dict.fromkeys(tags)]
+    connection.execute(sa.insert(tables.tags), members)
+    return number
