@@ -196,6 +196,7 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
     from keystead.service.access import Access
     from keystead.service.analytics import Analytics
     from keystead.service.apis import Apis
+    from keystead.service.changes import Changes
     from keystead.service.identities import Identities
     from keystead.service.keys import Keys
     from keystead.service.migrations import Migrations
@@ -216,7 +217,7 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
         identities=Identities(store, ids),
         migrations=Migrations(store, storage.vault, ids, storage.migration_queue),
         permissions=Permissions(store, ids),
-        ratelimits=Ratelimits(store, limiter, ids, afterwards),
+        ratelimits=Ratelimits(store, Changes(store, ids), limiter, ids, afterwards),
         analytics=Analytics(store, log.counts),
     )
 

@@ -24,6 +24,7 @@ from keystead.core.overrides import Allowance, LimitedNamespace
 from keystead.ports import Limiter, Store, Transaction, Unknown
 from keystead.service.access import Caller
 from keystead.service.audit import Afterwards, Trail, entry_of, namespace_resource, override_resource
+from keystead.service.changes import Changes
 from keystead.service.failures import bad_request, not_found
 from keystead.service.ids import Ids
 
@@ -37,8 +38,9 @@ Selector = SetOverride | SelectOverride | ListOverrides
 class Ratelimits:
     """The use cases of ratelimits. `afterwards` takes the audit entries that `limit` leaves."""
 
-    def __init__(self, store: Store, limiter: Limiter, ids: Ids, afterwards: Afterwards) -> None:
+    def __init__(self, store: Store, changes: Changes, limiter: Limiter, ids: Ids, afterwards: Afterwards) -> None:
         self._store = store
+        self._changes = changes
         self._limiter = limiter
         self._ids = ids
         self._afterwards = afterwards
@@ -76,7 +78,7 @@ class Ratelimits:
             Trail(tx, caller, self._ids).add("ratelimit.set_override", f"Set {override.id}", *resources)
             return OverrideSet(override.id)
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def get_override(self, caller: Caller, request: SelectOverride) -> OverrideObject:
         """The override with exactly this identifier. Raises BAD_REQUEST without a namespace, NOT_FOUND."""
@@ -110,7 +112,7 @@ class Ratelimits:
             Trail(tx, caller, self._ids).add("ratelimit.delete_override", f"Deleted {override.id}", *resources)
             return EmptyAnswer()
 
-        return await self._store.write(remove)
+        return await self._changes.write(caller, remove)
 
     async def list_namespaces(self, caller: Caller, request: ListPage) -> NamespacePage:
         """A page of the workspace's namespaces, by id (§0.6)."""
