@@ -50,8 +50,14 @@ class Workspaces(Protocol):
     def insert(self, workspace: Workspace) -> None:
         """Add one."""
 
+    def page(self, after_id: str, limit: int) -> list[Workspace]:
+        """Up to `limit` workspaces with an id greater than `after_id`, by id."""
+
+    def count(self) -> int:
+        """How many there are."""
+
     def set_enabled(self, workspace_id: str, enabled: bool) -> None:
-        """Enable or disable one."""
+        """Enable or disable one; every key of it and every root key for it is affected."""
 
     def is_empty(self) -> bool:
         """Whether the database has never been used."""
@@ -105,15 +111,16 @@ class Keys(Protocol):
         *,
         identity_id: str | None = None,
         owner_id: str | None = None,
+        for_workspace_id: str | None = None,
     ) -> list[KeyDetails]:
         """Up to `limit` live keys of the keyspace with an id greater than `after_id`, by id.
 
-        With `identity_id` only that identity's, with `owner_id` only those whose own owner id it is. Takes a bounded
-        number of statements.
+        With `identity_id` only that identity's, with `owner_id` only those whose own owner id it is, with
+        `for_workspace_id` only the root keys that act for that workspace. Takes a bounded number of statements.
         """
 
-    def count(self, keyspace_id: str) -> int:
-        """How many live keys the keyspace has, exactly."""
+    def count(self, keyspace_id: str, for_workspace_id: str | None = None) -> int:
+        """How many live keys the keyspace has, exactly; or only the root keys that act for that workspace."""
 
     def known_hashes(self, hashes: Sequence[str]) -> set[str]:
         """Those of `hashes` that belong to a key, deleted or not, in any workspace."""
@@ -185,6 +192,12 @@ class Permissions(Protocol):
     def all(self, workspace_id: str) -> list[Permission]:
         """Every permission of the workspace, in order of creation."""
 
+    def page(self, workspace_id: str, after_id: str, limit: int) -> list[Permission]:
+        """Up to `limit` permissions of the workspace with an id greater than `after_id`, by id."""
+
+    def count(self, workspace_id: str) -> int:
+        """How many permissions the workspace has."""
+
     def insert(self, workspace_id: str, permission: Permission, now_ms: int) -> None:
         """Add one. Raises CONFLICT when the slug is taken."""
 
@@ -203,6 +216,12 @@ class Roles(Protocol):
 
     def all(self, workspace_id: str) -> list[Role]:
         """Every role of the workspace, in order of creation."""
+
+    def page(self, workspace_id: str, after_id: str, limit: int) -> list[Role]:
+        """Up to `limit` roles of the workspace with an id greater than `after_id`, by id."""
+
+    def count(self, workspace_id: str) -> int:
+        """How many roles the workspace has."""
 
     def insert(self, workspace_id: str, role: Role, now_ms: int) -> None:
         """Add one. Raises CONFLICT when the name is taken."""
@@ -340,8 +359,8 @@ class QueuedKeys(Protocol):
     def next_due_ms(self) -> int | None:
         """The earliest instant at which a key's turn comes; None when none waits."""
 
-    def given_up(self) -> list[QueuedKey]:
-        """The keys that will not be tried again, in order."""
+    def given_up(self, after_seq: int = 0, limit: int | None = None) -> list[QueuedKey]:
+        """The keys that will not be tried again, in order; only those after a `seq`, at most `limit`."""
 
     def reschedule(self, seq: int, attempts: int, due_at_ms: int | None, error: str | None) -> None:
         """Note what became of an attempt, or start over; `due_at_ms` None gives up."""
@@ -452,8 +471,13 @@ class Store(Protocol):
     def find(self, hash_: str) -> Awaitable[VerifiableKey | None]:
         """The live key with that hash, from memory or storage; None when there is none."""
 
-    def cached_namespace(self, workspace_id: str, name: str) -> LimitedNamespace | Literal[Unknown.UNKNOWN] | None:
-        """What is in memory: the namespace with its overrides, None when there is none, or UNKNOWN: ask below."""
+    def find_namespace_at_once(
+        self, workspace_id: str, name: str
+    ) -> LimitedNamespace | Literal[Unknown.UNKNOWN] | None:
+        """What can be told without waiting, from memory or from storage inside this process.
+
+        The namespace of that name with its overrides, None when there is none, or UNKNOWN: await `find_namespace`.
+        """
 
     def find_namespace(self, workspace_id: str, name: str) -> Awaitable[LimitedNamespace | None]:
         """The namespace of that name with its overrides, from memory or storage; None when there is none."""

@@ -53,15 +53,15 @@ def test_a_store_answers_from_the_last_acknowledged_state(tmp_path: Path):
 
         async def expect(*overrides: tuple[str, int]) -> None:
             found = await store.find_namespace(*ENTRY)
-            assert found is store.cached_namespace(*ENTRY)
+            assert found is store.namespaces.get(ENTRY)
             assert found is not None
             assert found.namespace_id == "rlns_1"
             assert list(found.exact.items()) == [(text, Allowance(limit, 1000)) for text, limit in overrides]
 
         try:
             await store.write(lambda tx: tx.workspaces.insert(Workspace("ws_1", "one", True, 0)))
-            assert await store.find_namespace(*ENTRY) is None
-            assert store.cached_namespace(*ENTRY) is None
+            assert store.find_namespace_at_once(*ENTRY) is None
+            assert store.namespaces.get(ENTRY) is None
             await store.write(lambda tx: tx.namespaces.insert(NAMESPACE))
             await expect()
             first, second = Override("rlor_b", "rlns_1", "b*", 1, 1000), Override("rlor_a", "rlns_1", "a*", 2, 1000)

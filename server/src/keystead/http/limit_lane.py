@@ -20,7 +20,7 @@ _encode = Encoder().encode
 
 
 class LimitLane:
-    """The lane of the protocol class; calls that can not be answered from memory go on as tasks."""
+    """The lane of the protocol class; calls that have to wait, for storage or a commit, go on as tasks."""
 
     def __init__(self, services: Services) -> None:
         self._now_ms = services.clock.now_ms

@@ -46,11 +46,11 @@ class Ratelimits:
         self._afterwards = afterwards
 
     def limit_at_once(self, caller: Caller, request: Limit) -> LimitAnswer | None:
-        """The decision when the namespace is in memory, else None with nothing taken: then `limit` has to be awaited.
+        """The decision when nothing has to be waited for, else None with nothing taken: then `limit` has to be awaited.
 
-        Raises as `limit`.
+        The latter when the namespace has to be made, or storage is not in this process. Raises as `limit`.
         """
-        namespace = self._store.cached_namespace(caller.workspace_id, request.namespace)
+        namespace = self._store.find_namespace_at_once(caller.workspace_id, request.namespace)
         if namespace is None or isinstance(namespace, Unknown):
             return None
         return self._decide(caller, namespace, request)
@@ -60,7 +60,7 @@ class Ratelimits:
 
         A namespace that does not exist is made for a caller who may. Raises NOT_FOUND, FORBIDDEN.
         """
-        namespace = self._store.cached_namespace(caller.workspace_id, request.namespace)
+        namespace = self._store.find_namespace_at_once(caller.workspace_id, request.namespace)
         if isinstance(namespace, Unknown):
             namespace = await self._store.find_namespace(caller.workspace_id, request.namespace)
         if namespace is None:
