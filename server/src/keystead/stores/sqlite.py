@@ -24,13 +24,13 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from keystead.core.credits import Account, Spend, refilled, spend
 from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
 from keystead.core.ids import IdPrefix, new_id
-from keystead.core.refills import refill_entry, with_refill
+from keystead.core.refills import refill_entry, refilled_to
 from keystead.core.verify import VerifiableKey
 from keystead.ports import Transaction, Unknown
 from keystead.stores.cache import KeyCache
@@ -49,7 +49,6 @@ _READERS = 4
 _BUSY_TIMEOUT_S = 10.0
 
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     # FULL: a commit is on disk when it returns, which is what "acknowledged" promises.
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -154,6 +153,7 @@ class SqliteStore:
         with _explained(path):
             _probe_writable(self._engine)
             upgrade(self._engine, Path(__file__).parent / "migrations", HEAD)
+            _keep_write_ahead_log(self._engine)
             self._lookup = _connect(path)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="keystead-reader")
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
@@ -301,7 +301,7 @@ def _settle(
             continue
         current = refilled(account, work.now_ms)
         if current is not account:
-            _persist_refill(transaction, work.key_id, work.now_ms, random)
+            _persist_refill(transaction, work.key_id, current, work.now_ms, random)
         work.result, after = spend(current, work.cost, work.now_ms)
         accounts[work.key_id] = after
         if after is not current:
@@ -311,10 +311,13 @@ def _settle(
         driver.execute(_SETTLE, (msgspec.json.encode(rows).decode(),))
 
 
-def _persist_refill(transaction: SqlTransaction, key_id: str, now_ms: int, random: Callable[[int], bytes]) -> None:
+def _persist_refill(
+    transaction: SqlTransaction, key_id: str, account: Account, now_ms: int, random: Callable[[int], bytes]
+) -> None:
     key = transaction.keys.find(key_id)
     if key is not None:
-        key = with_refill(key, now_ms)
+        # The account of the group, not the stored one: it may be spends of this group that made the refill due.
+        key = refilled_to(key, account)
         transaction.keys.replace(key)
         transaction.audit.add([refill_entry(key, new_id(IdPrefix.AUDIT_ENTRY, now_ms, random))])
 
@@ -358,6 +361,12 @@ def _probe_writable(engine: Engine) -> None:
         connection.exec_driver_sql("ROLLBACK")
 
 
+def _keep_write_ahead_log(engine: Engine) -> None:
+    # The file remembers it. Only once the database is known to be ours: another program's stays as it is.
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -365,8 +374,9 @@ def _explained(path: Path) -> Iterator[None]:
     except (OperationalError, sqlite3.OperationalError) as error:
         cause = getattr(error, "orig", error)
         raise StartupError(f"The database {path} cannot be opened for writing: {cause}.") from error
-    except sqlite3.DatabaseError as error:
-        raise StartupError(f"The database {path} is not readable as SQLite: {error}.") from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        cause = getattr(error, "orig", error)
+        raise StartupError(f"The database {path} is not readable as SQLite: {cause}.") from error
 
 
 def _roll_back(connection: Connection) -> None:
