@@ -117,6 +117,9 @@ class VerificationRequest(msgspec.Struct, frozen=True, rename="camel"):
     ratelimit: DefaultLimitCost | UnsetType = UNSET
     ratelimits: list[RequestedLimit] | UnsetType = UNSET
 
+    def __repr__(self) -> str:
+        return "VerificationRequest(key=...)"
+
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The outcome, and what the answer reports beside the key's own members.

@@ -328,6 +328,8 @@ def _engine(path: Path) -> Engine:
         poolclass=QueuePool,
         pool_size=_READERS + 1,
         max_overflow=2,
+        # A refused statement is logged; what it was to store belongs to customers.
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_S},
     )
 
