@@ -38,8 +38,11 @@ def headers_of(verdict: Verdict, request_id: str) -> bytes:
 
 
 def header_text(name: str) -> str:
-    """`name` if it is visible ASCII, else percent-encoded: the caller's text must not be able to end a header."""
-    return name if name.isascii() and name.isprintable() else quote(name, safe="")
+    """`name` if a header can carry it, else percent-encoded: the caller's text must not be able to end a header.
+
+    Blanks around a header's value are not part of it (RFC 9110 5.5).
+    """
+    return name if name.isascii() and name.isprintable() and name == name.strip() else quote(name, safe="")
 
 
 class VerifyLane:
