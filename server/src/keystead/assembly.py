@@ -50,7 +50,6 @@ class Storage:
     store: SqliteStore
     vault: Vault
     operator: Operator
-    first_start: bool
 
     def commands(self) -> Mapping[str, Command]:
         """What the command line asks for, beside a running server or without one."""
@@ -101,12 +100,12 @@ async def open_storage(
     )
     try:
         operator = Operator(store, ids)
-        first_start = await operator.set_up(clock.now_ms())
+        await operator.set_up(clock.now_ms())
         if settings.root_key is not None:
             await operator.ensure_root_key(settings.root_key.get_secret_value(), clock.now_ms())
         vault = Vault(store, lambda: _configured_keys(settings, ids), ids)
         await _require_encryption_keys(settings, store)
-        yield Storage(settings, clock, ids, store, vault, operator, first_start)
+        yield Storage(settings, clock, ids, store, vault, operator)
     finally:
         await store.close()
 
@@ -293,8 +292,9 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
 
 
 async def _first_root_key(storage: Storage) -> str | None:
-    """The secret of the root key that the first start on an empty database makes, if it was not given one."""
-    if not storage.first_start or storage.settings.root_key is not None:
+    """The secret of the root key that is made when there is none, nor one in the settings."""
+    # Not "when the database was empty": a start that failed, or a command, may have made it before.
+    if storage.settings.root_key is not None or await storage.operator.has_root_keys():
         return None
     made = await storage.operator.create_root_key("first", [EVERYTHING], None, storage.clock.now_ms())
     return made.key

@@ -88,6 +88,9 @@ class Keys(Protocol):
     def by_owner(self, owner_id: str, workspace_id: str) -> list[Key]:
         """The live keys of the workspace whose own owner id is `owner_id`, by id."""
 
+    def is_empty(self, keyspace_id: str) -> bool:
+        """Whether the keyspace holds no key, not even a soft-deleted one."""
+
     def insert(self, key: Key) -> None:
         """Add one. Raises CONFLICT when its hash is known, soft-deleted keys included."""
 

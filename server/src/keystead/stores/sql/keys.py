@@ -50,6 +50,11 @@ class SqlKeys:
         )
         return [_key(row._mapping) for row in self._connection.execute(statement)]
 
+    def is_empty(self, keyspace_id: str) -> bool:
+        """See `ports.Keys.is_empty`."""
+        statement = select(tables.keys.c.id).where(tables.keys.c.keyspace_id == keyspace_id).limit(1)
+        return self._connection.execute(statement).first() is None
+
     def insert(self, key: Key) -> None:
         """See `ports.Keys.insert`."""
         self._touched.hashes.add(key.hash)
