@@ -109,9 +109,9 @@ def troubled(home: Any, clock: Any) -> Any:
     def verify(key: Any, *names: str) -> Any:
         members: dict[str, Any] = {}
         # A deleted key can not be changed any more, and nothing can in a disabled workspace.
-        undisturbed = sorted(reversed(names), key="workspace disabled".__eq__)
+        last = ("unknown", "workspace disabled")
         try:
-            for name in undisturbed:
+            for name in sorted(names, key=lambda name: last.index(name) if name in last else -1):
                 members |= TROUBLES[name].provoke(home, key)
             return home.call("keys.verifyKey", {"key": key.secret, **members})
         finally:
