@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from keystead.core.entities import Api, AuditEntry, AuditResource, Identity, Key, Permission, Role
 from keystead.core.ids import IdPrefix
 from keystead.ports import Transaction
@@ -35,6 +37,12 @@ def permission_resource(permission: Permission) -> AuditResource:
 def role_resource(role: Role) -> AuditResource:
     """A role as the object of an entry."""
     return AuditResource("role", role.id, role.name, {"name": role.name})
+
+
+def given_members(request: msgspec.Struct, id_member: str) -> dict[str, str]:
+    """Every member that a request gives beside the id of its object, as JSON text, for the object's `meta`."""
+    members = msgspec.json.decode(msgspec.json.encode(request), type=dict[str, msgspec.Raw])
+    return {name: bytes(text).decode() for name, text in members.items() if name != id_member}
 
 
 class Trail:
