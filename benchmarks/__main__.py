@@ -72,7 +72,7 @@ def _header(effort: Effort) -> list[str]:
     return [
         description(),
         f"Server and nginx on core {SERVER_CORE}, wrk on core {LOAD_CORE}, one thread, 64 connections unless said"
-        f" otherwise; {effort.rounds} rounds of {effort.round_s:g} s in turn, medians.",
+        f" otherwise; {effort.rounds} rounds of {effort.round_s} s in turn, medians.",
         "Ratios are of a round to the reference's rounds before and after it. CPU counts all threads, user and system,"
         " the verification log's way to analytics included.",
     ]

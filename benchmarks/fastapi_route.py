@@ -69,9 +69,7 @@ def create_app(services: Services) -> FastAPI:
         now_ms = services.clock.now_ms()
         request_id = services.request_ids.next()
         wanted = VerificationRequest(key=request.key)
-        verdict = services.verification.verify_at_once(wanted, now_ms, request_id, None)
-        if verdict is None:
-            verdict = await services.verification.verify(wanted, now_ms, request_id, None)
+        verdict = await services.verification.verify(wanted, now_ms, request_id, None)
         return Verification(**msgspec.json.decode(answers.encode(verdict, request_id)))
 
     return app

@@ -64,14 +64,14 @@ class Answered:
     p99_us: int
 
 
-def run(load: Load, url: str, seconds: float, folder: Path, skip: int = 0) -> Answered:
-    """Put `load` on the server at `url` for some seconds; `skip` secrets of the file are passed over.
+def run(load: Load, url: str, seconds: int, folder: Path, skip: int = 0) -> Answered:
+    """Put `load` on the server at `url` for some whole seconds; `skip` secrets of the file are passed over.
 
     Raises RuntimeError when an answer was missing or its status not 2xx.
     """
     script = folder / "load.lua"
     script.write_text(_script(load, url, skip))
-    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s"]
+    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s"]
     done = subprocess.run(
         [*command, "--timeout", "30s", "-s", str(script), url], capture_output=True, text=True, check=False
     )

@@ -47,8 +47,8 @@ _COLUMNS = (
     "beside",
     "its CPU µs",
     "its req/s",
-    "CPU ×",
-    "req/s ×",
+    "CPU ratio",
+    "req/s ratio",
     "target",
 )
 

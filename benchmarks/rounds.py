@@ -30,7 +30,7 @@ class Target:
     p99_ms: list[float] = field(default_factory=list)
     asked: int = 0
 
-    def run(self, seconds: float, folder: Path, *, counts: bool = True) -> None:
+    def run(self, seconds: int, folder: Path, *, counts: bool = True) -> None:
         """One round; one that does not count warms up."""
         before = cpu_s(self.pid)
         answered = load.run(self.load, self.url, seconds, folder, skip=0 if self.load.distinct else self.asked)
@@ -44,12 +44,12 @@ class Target:
             self.p99_ms.append(answered.p99_us / 1000)
 
 
-def alternate(targets: list[Target], rounds: int, seconds: float, folder: Path) -> None:
+def alternate(targets: list[Target], rounds: int, seconds: int, folder: Path) -> None:
     """Run the targets in turn, `rounds` times, and the first once more at the end."""
     names = ", ".join(target.name for target in targets)
-    print(f"{names}: {rounds} rounds of {seconds:g} s each", file=sys.stderr, flush=True)
+    print(f"{names}: {rounds} rounds of {seconds} s each", file=sys.stderr, flush=True)
     for target in targets:
-        target.run(min(seconds, 1.0), folder, counts=False)
+        target.run(1, folder, counts=False)
     for _ in range(rounds):
         for target in targets:
             target.run(seconds, folder)

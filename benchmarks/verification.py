@@ -40,7 +40,7 @@ class Effort:
     """How much is measured: rounds of so many seconds each, and keys in the large database."""
 
     rounds: int
-    round_s: float
+    round_s: int
     large_keys: int
     cached_keys: int
 
@@ -124,7 +124,7 @@ def measure_credits(small: _Small, effort: Effort) -> Iterator[Line]:
     small.check("credits")
     throughput = beside(credits_.rate, warm.rate)
     line = _line(small.cases["credits"].name, credits_, warm, reference="warm")
-    line.judge("req/s ×", throughput, at_least=0.5)
+    line.judge("req/s ratio", throughput, at_least=0.5)
     yield line
 
 
@@ -170,7 +170,7 @@ def measure_cold(effort: Effort) -> Iterator[Line]:
         alternate([warm, cold], effort.rounds, effort.round_s, databases.WORK)
         name = f"verify, cold, {effort.large_keys:,} keys"
         line = _line(name, cold, warm, reference="warm")
-        line.judge("CPU ×", beside(cold.cpu_us, warm.cpu_us), at_most=4.0)
+        line.judge("CPU ratio", beside(cold.cpu_us, warm.cpu_us), at_most=4.0)
         yield line
     finally:
         server.stop()
@@ -207,7 +207,7 @@ def _line(
         rate_ratio=beside(measured.rate, beside_.rate),
     )
     if target is not None:
-        line.judge("CPU ×", cpu, at_most=target)
+        line.judge("CPU ratio", cpu, at_most=target)
     return line
 
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Unknown(Enum):
-    """Says that memory can not tell whether a key exists."""
+    """Says that it can not be told at once whether a key exists."""
 
     UNKNOWN = "unknown"
 
@@ -274,8 +274,11 @@ class Store(Protocol):
         every answer that depends on one: it can not be forgotten by a crash.
         """
 
-    def cached(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
-        """What is in memory: the live key, None when no live key has that hash, or UNKNOWN: ask `find`."""
+    def find_at_once(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
+        """What can be told without waiting, from memory or from storage inside this process.
+
+        The live key, None when no live key has that hash, or UNKNOWN: await `find`.
+        """
 
     def find(self, hash_: str) -> Awaitable[VerifiableKey | None]:
         """The live key with that hash, from memory or storage; None when there is none."""

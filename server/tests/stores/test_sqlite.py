@@ -222,7 +222,7 @@ def test_a_failing_commit_fails_the_whole_group(tmp_path: Path, statement: str) 
             assert await store.read(names) == {"key_a"}
             # The fences of the failed group are lifted: the key is remembered again.
             assert await store.find(hash_secret("a")) == before
-            assert store.cached(hash_secret("a")) == before
+            assert store.cache.get(hash_secret("a")) == before
             assert await store.spend("key_a", 1, NOON_MS) == Spend(True, 4)
 
     asyncio.run(scenario())
@@ -298,14 +298,14 @@ def test_a_look_up_never_sees_the_past(tmp_path: Path) -> None:
         async with opened(tmp_path) as store:
             hash_ = hash_secret("a")
             assert await store.find(hash_) is None
-            assert store.cached(hash_) is None
+            assert store.cache.get(hash_) is None
             await store.write(adding(a_key("a")))
-            assert store.cached(hash_) is UNKNOWN
+            assert store.cache.get(hash_) is UNKNOWN
             found = await store.find(hash_)
             assert found is not None
-            assert store.cached(hash_) is found
+            assert store.cache.get(hash_) is found
             await store.write(lambda tx: tx.keys.delete(a_key("a")))
-            assert store.cached(hash_) is UNKNOWN
+            assert store.cache.get(hash_) is UNKNOWN
             assert await store.find(hash_) is None
 
     asyncio.run(scenario())

@@ -19,6 +19,7 @@ from keystead.http.decoding import BodyDecoder
 from keystead.http.problems import INTERNAL
 from keystead.http.protocol import Exchange
 from keystead.http.services import Services
+from keystead.service.verification import Later
 
 _log = structlog.get_logger()
 
@@ -46,13 +47,13 @@ def header_text(name: str) -> str:
 
 
 class VerifyLane:
-    """The lane of the protocol class; calls that can not be answered from memory go on as tasks."""
+    """The lane of the protocol class; calls that have to wait, for storage or a commit, go on as tasks."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._problems = services.problems
         self._now_ms = services.clock.now_ms
         self._next_id = services.request_ids.next
-        self._at_once = services.verification.verify_at_once
+        self._start = services.verification.start
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, exchange: Exchange, body: bytes) -> None:
@@ -60,43 +61,36 @@ class VerifyLane:
         request_id = self._next_id()
         try:
             request = read_request(body, exchange.content_type)
-            now_ms = self._now_ms()
-            client_address = exchange.client_address
-            verdict = self._at_once(request, now_ms, request_id, client_address)
+            verdict = self._start(request, self._now_ms(), request_id, exchange.client_address)
         except KeysteadError as failure:
             self._fail(exchange, failure, request_id)
             return
-        if verdict is None:
-            task = asyncio.get_running_loop().create_task(
-                self._answer_later(exchange, request, now_ms, request_id, client_address)
-            )
+        if isinstance(verdict, Verdict):
+            _answer(exchange, verdict, request_id)
+        else:
+            task = asyncio.get_running_loop().create_task(self._answer_later(exchange, verdict, request_id))
             # The loop keeps only weak references to tasks.
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            return
-        exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
 
-    async def _answer_later(
-        self,
-        exchange: Exchange,
-        request: VerificationRequest,
-        now_ms: int,
-        request_id: str,
-        client_address: str | None,
-    ) -> None:
+    async def _answer_later(self, exchange: Exchange, later: Later, request_id: str) -> None:
         try:
-            verdict = await self._services.verification.verify(request, now_ms, request_id, client_address)
+            verdict = await later
         except KeysteadError as failure:
             self._fail(exchange, failure, request_id)
         except Exception:
             _log.exception("verification_failed", request_id=request_id)
             self._fail(exchange, INTERNAL, request_id)
         else:
-            exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
+            _answer(exchange, verdict, request_id)
 
     def _fail(self, exchange: Exchange, failure: KeysteadError, request_id: str) -> None:
-        status, body = self._services.problems.envelope(failure, request_id)
+        status, body = self._problems.envelope(failure, request_id)
         exchange.respond(status, body, _REQUEST_ID % request_id.encode("ascii"))
+
+
+def _answer(exchange: Exchange, verdict: Verdict, request_id: str) -> None:
+    exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
 
 
 def read_request(body: bytes, content_type: bytes | None) -> VerificationRequest:

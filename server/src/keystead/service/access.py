@@ -79,7 +79,7 @@ class Access:
 
     async def _find(self, secret: str) -> VerifiableKey | None:
         hash_ = hash_secret(secret)
-        key = self._store.cached(hash_)
+        key = self._store.find_at_once(hash_)
         return await self._store.find(hash_) if isinstance(key, Unknown) else key
 
     async def _judge(

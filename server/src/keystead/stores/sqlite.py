@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import structlog
@@ -32,7 +32,7 @@ from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
 from keystead.core.ids import IdPrefix, new_id
 from keystead.core.refills import refill_entry, refilled_to
 from keystead.core.verify import VerifiableKey
-from keystead.ports import Transaction, Unknown
+from keystead.ports import UNKNOWN, Transaction
 from keystead.stores.cache import KeyCache
 from keystead.stores.migrate import upgrade
 from keystead.stores.migrations import HEAD
@@ -44,7 +44,8 @@ T = TypeVar("T")
 
 _log = structlog.get_logger()
 
-_MAX_GROUP = 1024
+# A group takes no more work once it has this much.
+_ENOUGH = 1024
 _READERS = 4
 _BUSY_TIMEOUT_S = 10.0
 
@@ -156,14 +157,17 @@ class SqliteStore:
             _keep_write_ahead_log(self._engine)
             self._lookup = _connect(path)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="keystead-reader")
-        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        # Work of one turn of the event loop, on its way to the writer together: a hand-over wakes a thread, and work
+        # that arrives piece by piece would be committed piece by piece.
+        self._gathered: list[_Work] = []
+        self._queue: SimpleQueue[list[_Work] | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write_until_closed, name="keystead-writer", daemon=True)
         self._writer.start()
 
     def write(self, unit: Callable[[Transaction], T]) -> Awaitable[T]:
         """See `ports.Store.write`."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_UnitWork(future, unit))
+        self._gather(_UnitWork(future, unit))
         return future
 
     def read(self, query: Callable[[Transaction], T]) -> Awaitable[T]:
@@ -173,24 +177,36 @@ class SqliteStore:
     def spend(self, key_id: str, cost: int, now_ms: int) -> Awaitable[Spend | None]:
         """See `ports.Store.spend`."""
         future: asyncio.Future[Spend | None] = self._loop.create_future()
-        self._queue.put(_SpendWork(future, key_id, cost, now_ms))
+        self._gather(_SpendWork(future, key_id, cost, now_ms))
         return future
 
-    def cached(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
-        """See `ports.Store.cached`."""
-        return self.cache.get(hash_)
+    def find_at_once(self, hash_: str) -> VerifiableKey | None:
+        """See `ports.Store.find_at_once`: a look-up by the driver's own cursor on the loop's thread, about 30 µs."""
+        key = self.cache.get(hash_)
+        return self.cache.load(hash_, self._find) if key is UNKNOWN else key
 
     async def find(self, hash_: str) -> VerifiableKey | None:
-        """See `ports.Store.find`: a look-up by the driver's own cursor on the loop's thread, about 30 µs."""
-        return self.cache.load(hash_, self._find)
+        """See `ports.Store.find`."""
+        return self.find_at_once(hash_)
 
     async def close(self) -> None:
         """Finish everything that was accepted, then close the file."""
+        self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown()
         self._lookup.close()
         self._engine.dispose()
+
+    def _gather(self, work: _Work) -> None:
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(work)
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._queue.put(gathered)
 
     def _find(self, hash_: str) -> VerifiableKey | None:
         row = self._lookup.execute(_LOOKUP, (hash_,)).fetchone()
@@ -217,13 +233,13 @@ class SqliteStore:
     def _next_group(self) -> tuple[list[_Work], bool]:
         """Wait for work, then take all that is there."""
         group: list[_Work] = []
-        work = self._queue.get()
-        while work is not None:
-            group.append(work)
-            if len(group) == _MAX_GROUP:
+        gathered = self._queue.get()
+        while gathered is not None:
+            group += gathered
+            if len(group) >= _ENOUGH:
                 return group, False
             try:
-                work = self._queue.get_nowait()
+                gathered = self._queue.get_nowait()
             except Empty:
                 return group, False
         return group, True
