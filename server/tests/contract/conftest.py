@@ -174,9 +174,7 @@ class Workspace:
 
     def delete_api(self, api_id: str) -> None:
         """Delete an api softly; no operation does that yet."""
-        with sqlite3.connect(self._server.settings.database_path) as connection:
-            connection.execute("UPDATE apis SET deleted_at_ms = 1 WHERE id = ?", (api_id,))
-        connection.close()
+        self._execute("UPDATE apis SET deleted_at_ms = 1 WHERE id = ?", api_id)
 
     def enable(self, enabled: bool) -> None:
         """Enable or disable the workspace."""
@@ -187,6 +185,33 @@ class Workspace:
     def audit(self) -> list[AuditEntry]:
         """Every audit entry of the workspace, oldest first."""
         return self._server.read(lambda tx: tx.audit.of_workspace(self.id))
+
+    def audit_length(self) -> int:
+        """How many audit entries the workspace has: equal before and after a call that changed nothing."""
+        return int(self._execute("SELECT COUNT(*) FROM audit_log WHERE workspace_id = ?", self.id)[0][0])
+
+    def rows_about(self, key_id: str) -> dict[str, int]:
+        """Table → how many of its rows belong to the key."""
+        columns = {
+            "keys": "id",
+            "encrypted_keys": "key_id",
+            "keys_permissions": "key_id",
+            "keys_roles": "key_id",
+            "ratelimits": "key_id",
+        }
+        return {
+            table: self._execute(f"SELECT COUNT(*) FROM {table} WHERE {column} = ?", key_id)[0][0]
+            for table, column in columns.items()
+        }
+
+    def _execute(self, statement: str, *values: str) -> list[Any]:
+        """Run a statement beside the server, for what its store has no method for."""
+        connection = sqlite3.connect(self._server.settings.database_path)
+        try:
+            with connection:
+                return connection.execute(statement, values).fetchall()
+        finally:
+            connection.close()
 
 
 @pytest.fixture(scope="module")

@@ -200,10 +200,10 @@ REFUSED: list[tuple[str, dict[str, Any], int]] = [
 def test_refused_changes(home: Any, key: Any, members: dict[str, Any], status: int) -> None:
     """What §3.6 refuses is refused and leaves nothing of the call behind, the members that were right included."""
     right = {"name": "second", "externalId": home.name("nobody"), "ratelimit": {"limit": 99}, "roles": []}
-    before, audit = home.show(key.id), home.audit()
+    before, audit = home.show(key.id), home.audit_length()
     response = home.call("keys.updateKey", {"keyId": key.id, **right, **members})
     assert response.status_code == status, response.text
-    assert (home.show(key.id), home.audit()) == (before, audit)
+    assert (home.show(key.id), home.audit_length()) == (before, audit)
 
 
 def test_a_first_ratelimit_needs_a_duration(home: Any) -> None:
@@ -229,11 +229,11 @@ def test_a_first_ratelimit_needs_a_duration(home: Any) -> None:
 def test_a_forbidden_part_undoes_the_whole(home: Any, key: Any, members: dict[str, Any], held: list[str]) -> None:
     """When the root key lacks a permission for part of the change, nothing is changed (Q17)."""
     root = home.root_key("api.*.update_key", *held)
-    before, audit = home.show(key.id), home.audit()
+    before, audit = home.show(key.id), home.audit_length()
     body = {"keyId": key.id, "name": "second", "remaining": 1, "externalId": home.name("nobody"), **members}
     response = home.call("keys.updateKey", body, root=root)
     assert response.status_code == 403
-    assert (home.show(key.id), home.audit()) == (before, audit)
+    assert (home.show(key.id), home.audit_length()) == (before, audit)
     assert home.call("keys.addPermissions", {"keyId": key.id, "permissions": [{"name": "new.permission"}]}).is_error
 
 
