@@ -11,6 +11,7 @@ from keystead.core.credits import Account
 from keystead.core.entities import Key, Permission, Ratelimit, Role
 from keystead.core.errors import ErrorCode, KeysteadError
 from keystead.stores import tables
+from keystead.stores.sql.batches import batches
 from keystead.stores.sql.touched import Touched
 
 _ACCOUNT_COLUMNS = {
@@ -150,8 +151,7 @@ class SqlKeys:
             self._connection.execute(insert(links), rows)
 
     def _unlink(self, links: Table, key: Key, column: str, ids: Iterable[str]) -> None:
-        gone = list(ids)
-        if gone:
+        for gone in batches(ids):
             self._touched.hashes.add(key.hash)
             self._connection.execute(delete(links).where(links.c.key_id == key.id, links.c[column].in_(gone)))
 

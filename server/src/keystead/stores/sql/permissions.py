@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from keystead.core.entities import Permission, Role
 from keystead.core.errors import ErrorCode, KeysteadError
 from keystead.stores import tables
+from keystead.stores.sql.batches import batches
 from keystead.stores.sql.touched import Touched
 
 Named = TypeVar("Named", Permission, Role)
@@ -76,8 +77,8 @@ class SqlRoles:
 
     def disconnect_permissions(self, role_id: str, permission_ids: Iterable[str]) -> None:
         """See `ports.Roles.disconnect_permissions`."""
-        links, gone = tables.roles_permissions, list(permission_ids)
-        if gone:
+        links = tables.roles_permissions
+        for gone in batches(permission_ids):
             self._touched.everything = True
             self._connection.execute(delete(links).where(links.c.role_id == role_id, links.c.permission_id.in_(gone)))
 
@@ -90,12 +91,12 @@ def _in_workspace(
     column: str,
     values: Sequence[str],
 ) -> list[Named]:
-    if not values:
-        return []
-    statement = select(*(table.c[name] for name in kind.__struct_fields__)).where(
-        table.c.workspace_id == workspace_id, table.c[column].in_(values)
-    )
-    return [kind(**row._mapping) for row in connection.execute(statement)]
+    columns = [table.c[name] for name in kind.__struct_fields__]
+    found = []
+    for some in batches(values):
+        statement = select(*columns).where(table.c.workspace_id == workspace_id, table.c[column].in_(some))
+        found += [kind(**row._mapping) for row in connection.execute(statement)]
+    return found
 
 
 def _insert(connection: Connection, table: Table, workspace_id: str, named: Permission | Role, now_ms: int) -> None:
