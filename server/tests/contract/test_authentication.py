@@ -1,5 +1,6 @@
 """Who is let in: the outcomes of keys-v1 §2.2 in their order, and "not found" against "not allowed" (§2.5)."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -457,6 +458,22 @@ def test_names_of_two_workspaces_do_not_meet(home: Any, foreign: Any) -> None:
     assert refusal(response) == (404, "NOT_FOUND", None)
     home.ask("keys.addPermissions", keyId=home.key().id, permissions=[{"name": slug, "create": True}])
     assert foreign.call("permissions.createPermission", {"name": slug}).status_code == 409
+
+
+def test_request_ids(home: Any, http: Any) -> None:
+    """Every answer has a fresh id of its own making in the header, whatever the caller sends (§1.3)."""
+    responses = [
+        home.call("apis.listApis", **{"Unkey-Request-Id": "req_mine"}),
+        home.call("apis.listApis"),
+        home.call("apis.listApis", authorization=""),
+        home.call("keys.verifyKey", {"key": "nobody"}),
+        home.call("keys.verifyKey", {}),
+        http.get("/v1/keys.nothing"),
+    ]
+    ids = [response.headers["unkey-request-id"] for response in responses]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch("req_[a-zA-Z0-9]+", id_) and id_ != "req_mine" for id_ in ids)
+    assert all(r.headers["content-type"] == "application/json; charset=UTF-8" for r in responses)
 
 
 @pytest.mark.parametrize("path", ["/v1/keys.nothing", "/v1/keys.getKey/", "/v1", "/"])

@@ -353,6 +353,13 @@ def test_identity_of_a_new_key(home: Any, members: tuple[str, ...]) -> None:
     assert home.call("identities.getIdentity", {"externalId": "ignored"}).status_code == 404
 
 
+def test_external_ids_are_compared_exactly(home: Any) -> None:
+    """Two spellings of an external id are two identities (§1.5)."""
+    external_id = home.name("customer")
+    shown = [home.show(home.key(externalId=spelling).id) for spelling in (external_id, external_id.upper())]
+    assert shown[0]["identity"]["id"] != shown[1]["identity"]["id"]
+
+
 @pytest.mark.parametrize("kind", ["permission", "role"])
 def test_named_permissions_and_roles(home: Any, kind: str) -> None:
     """Existing names are attached, missing ones made, each once however often it is listed (Q33)."""

@@ -206,6 +206,16 @@ def test_refused_changes(home: Any, key: Any, members: dict[str, Any], status: i
     assert (home.show(key.id), home.audit_length()) == (before, audit)
 
 
+@pytest.mark.parametrize(
+    ("key_id", "held", "status"), [("key_nope", "*", 404), ("existing", "api.*.read_key", 403), ("existing", "*", 400)]
+)
+def test_order_of_refusals(home: Any, key: Any, key_id: str, held: str, status: int) -> None:
+    """A missing key is told before a missing permission, and both before a contradiction in the request."""
+    contradiction = {"remaining": None, "refill": {"interval": "monthly", "amount": 5}}
+    body = {"keyId": key.id if key_id == "existing" else key_id, **contradiction}
+    assert home.call("keys.updateKey", body, root=home.root_key(held)).status_code == status
+
+
 def test_a_first_ratelimit_needs_a_duration(home: Any) -> None:
     """A ratelimit without duration is 400 on a key that has none to keep it from (Q26)."""
     key = home.key()

@@ -819,25 +819,32 @@ REFILLS: list[tuple[str, dict[str, Any], str, str, str | None]] = [
 @pytest.mark.parametrize(
     ("refill", "made", "asked", "boundary"), [case[1:] for case in REFILLS], ids=[case[0] for case in REFILLS]
 )
-@pytest.mark.parametrize("by", ["verify", "getKey", "whoami", "increment"])
-def test_refills(
-    home: Any, clock: Any, by: str, refill: dict[str, Any], made: str, asked: str, boundary: str | None
-) -> None:
-    """A due refill is applied before anything reads or changes the balance, once, and shows as of its boundary."""
+def test_refills(home: Any, clock: Any, refill: dict[str, Any], made: str, asked: str, boundary: str | None) -> None:
+    """A refill is due at its boundaries and at no other instant, once, and shows as of the latest of them."""
     clock.set(at(made))
     key = home.key(remaining=4, refill=refill)
     assert home.verify(key.secret)["remaining"] == 3
     clock.set(at(asked))
-    balance = {
+    assert home.verify(key.secret, remaining={"cost": 0})["remaining"] == (10 if boundary else 3)
+    shown = home.show(key.id)
+    assert shown["remaining"] == (10 if boundary else 3)
+    assert shown["refill"]["lastRefillAt"] == (at(boundary) if boundary else at(made))
+
+
+@pytest.mark.parametrize("by", ["verify", "getKey", "whoami", "increment"])
+@pytest.mark.parametrize(("after_ms", "balance"), [(DAY_MS - 1, 3), (DAY_MS, 10)])
+def test_everything_sees_a_due_refill(home: Any, clock: Any, by: str, after_ms: int, balance: int) -> None:
+    """A due refill is applied before anything reads or changes the balance, and only once."""
+    clock.set(MIDNIGHT_MS)
+    key = home.key(remaining=3, refill=DAILY)
+    clock.set(MIDNIGHT_MS + after_ms)
+    ask = {
         "verify": lambda: home.verify(key.secret, remaining={"cost": 0})["remaining"],
         "getKey": lambda: home.show(key.id)["remaining"],
         "whoami": lambda: home.ask("keys.whoami", key=key.secret)["remaining"],
         "increment": lambda: home.ask("keys.updateRemaining", keyId=key.id, op="increment", value=0)["remaining"],
     }[by]
-    assert [balance(), balance()] == ([10, 10] if boundary else [3, 3])
-    shown = home.show(key.id)
-    assert shown["remaining"] == (10 if boundary else 3)
-    assert shown["refill"]["lastRefillAt"] == (at(boundary) if boundary else at(made))
+    assert [ask(), ask(), home.show(key.id)["remaining"]] == [balance] * 3
 
 
 def test_a_refill_is_taken_from_at_once(home: Any, clock: Any) -> None:
