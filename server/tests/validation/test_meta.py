@@ -140,3 +140,14 @@ def test_far_too_large_meta(caller: httpx.Client, api_id: str, megabytes: int) -
         answer = create_key(caller, api_id, filled(megabytes * 2**20, piece, width=len(piece)))
         assert answer.status_code == 400
         assert answer.json()["error"]["message"] == "meta: must be at most 65535 bytes of JSON"
+
+
+@pytest.mark.parametrize("padding", [0, 70_000], ids=["small", "large"])
+def test_depth_of_meta(caller: httpx.Client, api_id: str, padding: int) -> None:
+    """However deep a text is nested, it is kept or refused: no depth lies between what one step reads and another."""
+    statuses = set()
+    for depth in (1, 100, 900, *range(960, 1000), 10_000):
+        meta = "{" + " " * padding + '"a":' + '{"a":' * depth + "1.0" + "}" * depth + "}"
+        for made in (create_key(caller, api_id, meta), create_identity(caller, f"deep {padding} {depth}", meta)):
+            statuses.add(made.status_code)
+    assert statuses == {200, 400}
