@@ -221,9 +221,7 @@ def test_unexpected_failures_say_nothing(
     server: ServerInProcess, caller: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A defect is 500 with the envelope, whose message holds nothing of its cause, and the server goes on."""
-    services = server.application.services
-    for holder, method in ((services.keys, "get"), (services.verification, "verify")):
-        monkeypatch.setattr(holder, method, _fail)
+    monkeypatch.setattr(server.application.storage.store, "find_at_once", _fail)
     for answer in (
         caller.get("/v1/keys.getKey", params={"keyId": "k"}),
         caller.post("/v1/keys.verifyKey", json={"key": "never seen"}),
@@ -236,7 +234,7 @@ def test_unexpected_failures_say_nothing(
     assert caller.post("/v1/keys.verifyKey", json={"key": "never seen"}).json()["code"] == "NOT_FOUND"
 
 
-async def _fail(*_arguments: Any) -> None:
+def _fail(_hash: str) -> None:
     raise ValueError("secret internals")
 
 
