@@ -24,7 +24,7 @@ format: $(VENV)/.dev  ## Rewrite the source in the project's format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev  ## Measure verification beside nginx (needs the Debian packages nginx-light and wrk).
+bench: $(VENV)/.bench  ## Measure verification beside nginx (needs the Debian packages nginx-light and wrk).
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 examples: $(VENV)/.dev  ## Run the fourteen examples of the client's documentation against a running server.
@@ -35,6 +35,8 @@ requirements: $(VENV)/.dev  ## Pin the newest allowed versions, with hashes.
 		server/pyproject.toml requirements/server.in -o requirements/server.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade \
 		-c requirements/server.txt server/pyproject.toml client/pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade \
+		-c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 
 clean:  ## Remove the virtual environment and caches (never a database).
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -51,4 +53,8 @@ $(VENV)/.server: $(VENV)/.venv requirements/server.txt server/pyproject.toml
 $(VENV)/.dev: $(VENV)/.server requirements/dev.txt client/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e client
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@

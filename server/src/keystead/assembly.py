@@ -54,7 +54,6 @@ class Storage:
     vault: Vault
     operator: Operator
     migration_queue: MigrationQueue
-    first_start: bool
 
     def commands(self) -> Mapping[str, Command]:
         """What the command line asks for, beside a running server or without one."""
@@ -105,13 +104,13 @@ async def open_storage(
     )
     try:
         operator = Operator(store, ids)
-        first_start = await operator.set_up(clock.now_ms())
+        await operator.set_up(clock.now_ms())
         if settings.root_key is not None:
             await operator.ensure_root_key(settings.root_key.get_secret_value(), clock.now_ms())
         vault = Vault(store, lambda: _configured_keys(settings, ids), ids)
         await _require_encryption_keys(settings, store)
         migration_queue = MigrationQueue(store, ids, clock.now_ms)
-        yield Storage(settings, clock, ids, store, vault, operator, migration_queue, first_start)
+        yield Storage(settings, clock, ids, store, vault, operator, migration_queue)
     finally:
         await store.close()
 
@@ -311,8 +310,9 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
 
 
 async def _first_root_key(storage: Storage) -> str | None:
-    """The secret of the root key that the first start on an empty database makes, if it was not given one."""
-    if not storage.first_start or storage.settings.root_key is not None:
+    """The secret of the root key that is made when there is none, nor one in the settings."""
+    # Not "when the database was empty": a start that failed, or a command, may have made it before.
+    if storage.settings.root_key is not None or await storage.operator.has_root_keys():
         return None
     made = await storage.operator.create_root_key("first", [EVERYTHING], None, storage.clock.now_ms())
     return made.key

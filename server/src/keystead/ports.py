@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Unknown(Enum):
-    """Says that memory can not tell whether something exists."""
+    """Says that it can not be told at once whether something exists."""
 
     UNKNOWN = "unknown"
 
@@ -124,6 +124,9 @@ class Keys(Protocol):
 
     def known_hashes(self, hashes: Sequence[str]) -> set[str]:
         """Those of `hashes` that belong to a key, deleted or not, in any workspace."""
+
+    def is_empty(self, keyspace_id: str) -> bool:
+        """Whether the keyspace holds no key, not even a soft-deleted one."""
 
     def insert(self, key: Key) -> None:
         """Add one. Raises CONFLICT when its hash is known, soft-deleted keys included."""
@@ -465,8 +468,11 @@ class Store(Protocol):
         every answer that depends on one: it can not be forgotten by a crash.
         """
 
-    def cached(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
-        """What is in memory: the live key, None when no live key has that hash, or UNKNOWN: ask `find`."""
+    def find_at_once(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
+        """What can be told without waiting, from memory or from storage inside this process.
+
+        The live key, None when no live key has that hash, or UNKNOWN: await `find`.
+        """
 
     def find(self, hash_: str) -> Awaitable[VerifiableKey | None]:
         """The live key with that hash, from memory or storage; None when there is none."""

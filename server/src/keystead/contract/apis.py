@@ -8,6 +8,7 @@ from keystead.contract.fields import Label, Named, PageLimit
 from keystead.contract.keys import KeyObject
 
 Prefix = Annotated[str, Meta(extra_json_schema={"maxLength": 8})]
+Address = Annotated[str, Meta(description="An IP address or CIDR range, version 4 or 6.")]
 ByteCount = Annotated[int, Meta(ge=16, le=255)]
 
 
@@ -15,7 +16,7 @@ class CreateApi(Struct, rename="camel"):
     """Body of createApi; the members after `name` are ours."""
 
     name: Label
-    ip_whitelist: list[str] | UnsetType = UNSET
+    ip_whitelist: list[Address] | UnsetType = UNSET
     default_prefix: Prefix | UnsetType = UNSET
     default_bytes: ByteCount | UnsetType = UNSET
     store_encrypted_keys: bool | UnsetType = UNSET
@@ -34,7 +35,7 @@ class UpdateApi(Struct, rename="camel"):
 
     api_id: Named
     name: Label | UnsetType = UNSET
-    ip_whitelist: list[str] | None | UnsetType = UNSET
+    ip_whitelist: list[Address] | None | UnsetType = UNSET
     default_prefix: Prefix | None | UnsetType = UNSET
     default_bytes: ByteCount | None | UnsetType = UNSET
     store_encrypted_keys: bool | None | UnsetType = UNSET

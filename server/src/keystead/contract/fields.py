@@ -82,9 +82,13 @@ def json_text(raw: Raw | None | UnsetType) -> str | None:
 def compact_json(text: bytes) -> bytes:
     """Valid JSON with the same content and the same numbers, without white space and needless escapes.
 
-    Sizes are measured on this spelling: how a client happens to write its JSON must not matter.
+    Sizes are measured on this spelling: how a client happens to write its JSON must not matter. Raises BAD_REQUEST.
     """
-    compact: bytes = msgspec.json.format(text, indent=-1)
+    try:
+        compact: bytes = msgspec.json.format(text, indent=-1)
+    except RecursionError:
+        # It was just within reach where it was decoded; the stack is higher here.
+        raise _bad("the request body is nested too deeply") from None
     return _ESCAPES.sub(_unescaped, compact)
 
 

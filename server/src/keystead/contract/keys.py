@@ -26,6 +26,8 @@ RefillDay = Annotated[int, Meta(ge=1, le=31)]
 Milliseconds = Annotated[int, Meta(ge=1, le=MAX_INT64)]
 LongMilliseconds = Annotated[int, Meta(ge=1000, le=MAX_INT64)]
 Balance = Annotated[int, Meta(ge=0, le=MAX_BALANCE)]
+FirstBalance = Annotated[int, Meta(le=MAX_BALANCE, extra_json_schema={"minimum": 1})]
+"""A positive balance; what is not is refused after the api was found (§3.4 step 6)."""
 
 
 class EmptyAnswer(Struct):
@@ -115,7 +117,7 @@ class CreateKey(Struct, rename="camel"):
     roles: list[RoleName] | UnsetType = UNSET
     permissions: list[PermissionSlug] | UnsetType = UNSET
     expires: Instant | UnsetType = UNSET
-    remaining: Int32 | UnsetType = UNSET
+    remaining: FirstBalance | UnsetType = UNSET
     refill: Refill | UnsetType = UNSET
     ratelimit: NewRatelimit | UnsetType = UNSET
     enabled: bool = True

@@ -4,7 +4,7 @@ Which members an outcome carries is the verdict's business; here is only their o
 the key alone are encoded once, when the key is loaded.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
@@ -20,30 +20,46 @@ _OPENINGS = {
 }
 
 
-def key_members(key: Key, identity: Identity | None, permissions: Iterable[str], roles: Iterable[str]) -> bytes:
+class _IdentityMembers(msgspec.Struct, gc=False, rename="camel"):
+    id: str
+    external_id: str
+    meta: msgspec.Raw
+
+
+class _KeyMembers(msgspec.Struct, gc=False, kw_only=True, rename="camel", omit_defaults=True):
+    """In the order of the answer; what is None is left out."""
+
+    key_id: str
+    name: str | None = None
+    owner_id: str | None = None
+    meta: msgspec.Raw | None = None
+    expires: int | None = None
+    enabled: bool
+    permissions: Sequence[str]
+    roles: Sequence[str]
+    environment: str | None = None
+    identity: _IdentityMembers | None = None
+
+
+def key_members(key: Key, identity: Identity | None, permissions: Sequence[str], roles: Sequence[str]) -> bytes:
     """The members from `keyId` to `identity`, comma-separated, without braces."""
-    owner_id = identity.external_id if identity else key.owner_id
-    members = [b'"keyId":' + _encode(key.id)]
-    if key.name is not None:
-        members.append(b'"name":' + _encode(key.name))
-    if owner_id is not None:
-        members.append(b'"ownerId":' + _encode(owner_id))
-    if key.meta is not None:
-        members.append(b'"meta":' + key.meta.encode())
-    if key.expires_ms is not None:
-        members.append(b'"expires":%d' % key.expires_ms)
-    members.append(b'"enabled":true' if key.enabled else b'"enabled":false')
-    members.append(b'"permissions":' + _encode(list(permissions)))
-    members.append(b'"roles":' + _encode(list(roles)))
-    if key.environment is not None:
-        members.append(b'"environment":' + _encode(key.environment))
-    if identity is not None:
-        meta = (identity.meta or "{}").encode()
-        members.append(
-            b'"identity":{"id":%b,"externalId":%b,"meta":%b}'
-            % (_encode(identity.id), _encode(identity.external_id), meta)
-        )
-    return b",".join(members)
+    members = _KeyMembers(
+        key_id=key.id,
+        name=key.name,
+        owner_id=identity.external_id if identity else key.owner_id,
+        meta=None if key.meta is None else msgspec.Raw(key.meta),
+        expires=key.expires_ms,
+        enabled=key.enabled,
+        permissions=permissions,
+        roles=roles,
+        environment=key.environment,
+        identity=_identity_members(identity) if identity else None,
+    )
+    return _encode(members)[1:-1]
+
+
+def _identity_members(identity: Identity) -> _IdentityMembers:
+    return _IdentityMembers(identity.id, identity.external_id, msgspec.Raw(identity.meta or "{}"))
 
 
 def encode(verdict: Verdict, request_id: str) -> bytes:

@@ -10,6 +10,7 @@ from keystead.core.errors import ErrorCode, KeysteadError
 KEPT_FOR_MS = 24 * 3_600_000
 """An answer is replayed for a day."""
 
+
 class Repeatable(msgspec.Struct, frozen=True):
     """A call that may come again: `operation` by name, the header's value, and `request_hash` of its body."""
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from keystead.core.credits import refilled
+from keystead.core.credits import Account, refilled
 from keystead.core.entities import AuditEntry, AuditResource, Key
 
 SYSTEM_ACTOR = "system"
@@ -11,8 +11,11 @@ SYSTEM_ACTOR = "system"
 def with_refill(key: Key, now_ms: int) -> Key:
     """The record as if every refill had happened at its instant; the same object when none is due."""
     account = refilled(key.account, now_ms)
-    if account is key.account:
-        return key
+    return key if account is key.account else refilled_to(key, account)
+
+
+def refilled_to(key: Key, account: Account) -> Key:
+    """The record after a refill that made its account this one."""
     updated_at_ms = max(key.updated_at_ms or 0, account.last_refill_at_ms or 0)
     return msgspec.structs.replace(key, account=account, updated_at_ms=updated_at_ms)
 

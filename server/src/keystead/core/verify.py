@@ -7,6 +7,7 @@ verdict. Nothing here suspends, reads a clock or keeps state.
 Order (§4.2, first failure decides): lookup, workspace, enabled, api, expiry, address, permissions, ratelimits, credits.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -117,6 +118,9 @@ class VerificationRequest(msgspec.Struct, frozen=True, rename="camel"):
     ratelimit: DefaultLimitCost | UnsetType = UNSET
     ratelimits: list[RequestedLimit] | UnsetType = UNSET
 
+    def __repr__(self) -> str:
+        return "VerificationRequest(key=...)"
+
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The outcome, and what the answer reports beside the key's own members.
@@ -216,7 +220,7 @@ def _unknown_limit(key: VerifiableKey, name: str) -> str:
     return f'ratelimit "{name}" is not configured for key "{key.key_id}", {whose if key.identity_id else nobody}'
 
 
-def rejection(plan: Plan, readings: list[LimitReading]) -> Verdict | None:
+def rejection(plan: Plan, readings: Sequence[LimitReading]) -> Verdict | None:
     """RATE_LIMITED, reporting the first limit that rejected in merged order, or None when all accepted (§4.4)."""
     for reading in readings:
         if not reading.accepted:
@@ -224,7 +228,7 @@ def rejection(plan: Plan, readings: list[LimitReading]) -> Verdict | None:
     return None
 
 
-def grant(plan: Plan, readings: list[LimitReading], spend: Spend | None) -> Verdict:
+def grant(plan: Plan, readings: Sequence[LimitReading], spend: Spend | None) -> Verdict:
     """VALID, or USAGE_EXCEEDED when the credits did not suffice; `spend` is None when the key is not limited.
 
     The limit reported is `default` when it is in effect, else the first (§4.4 [R]).

@@ -229,7 +229,9 @@ def _reworded(text: str) -> str:
         return f"Expected {wrong[1].replace('`', '')}, received {wrong[2]}"
     if _PATTERN.fullmatch(text):
         return "may contain only letters, digits and the characters _ . : -"
-    # A value outside an enumeration; the text repeats no more than the value's beginning.
+    if text.startswith("Invalid enum value"):
+        # Without the value: it may be a secret that was put in the wrong place.
+        return "Invalid enum value"
     return text.replace("`", "")
 
 

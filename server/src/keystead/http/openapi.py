@@ -8,11 +8,29 @@ import msgspec
 from keystead import __version__
 from keystead.core.errors import ErrorCode
 from keystead.core.permissions import EVERYTHING
-from keystead.http.operations import GET, OPERATIONS, Operation
+from keystead.http.operations import GET, OPERATIONS, VERIFY_KEY, Operation
 from keystead.http.problems import STATUSES, ErrorEnvelope
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
+
+_PERMISSION_QUERY = {
+    "title": "PermissionQuery",
+    "description": "A permission, or what holds when all (`and`) or one (`or`) of its operands hold.",
+    "anyOf": [
+        {"type": "string"},
+        *(
+            {
+                "type": "object",
+                "properties": {
+                    word: {"type": "array", "items": {"$ref": _REF.format(name="PermissionQuery")}, "minItems": 1}
+                },
+                "required": [word],
+            }
+            for word in ("and", "or")
+        ),
+    ],
+}
 
 _EVERYWHERE = (ErrorCode.BAD_REQUEST, ErrorCode.INTERNAL_SERVER_ERROR)
 _WITH_ROOT_KEY = (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.TOO_MANY_REQUESTS)
@@ -26,6 +44,7 @@ _MEANINGS = {
     409: "It exists already.",
     412: "The object is not set up for this, or protected.",
     413: "The body is larger than the server reads.",
+    414: "The path and query are longer than the server reads.",
     429: "The root key is ratelimited.",
     431: "The headers are larger than the server reads.",
     500: "An unexpected failure.",
@@ -38,6 +57,11 @@ def document() -> dict[str, Any]:
     """The document, as what `json.dumps` takes."""
     types = [ErrorEnvelope, *(t for op in OPERATIONS for t in (op.request, op.answer))]
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
+    # The query is checked where it is evaluated, not while decoding.
+    components["Authorization"]["properties"]["permissions"] = {
+        "anyOf": [{"$ref": _REF.format(name="PermissionQuery")}, {"type": "null"}]
+    }
+    components["PermissionQuery"] = _PERMISSION_QUERY
     return {
         "openapi": "3.1.0",
         "info": {
@@ -46,7 +70,8 @@ def document() -> dict[str, Any]:
             "summary": "The self-hosted system for API keys.",
             "description": (
                 "RPC style: one path per operation. Instants are milliseconds since the Unix epoch, durations "
-                "milliseconds. Unknown members of requests are ignored; absent members of answers have no value."
+                "milliseconds, lengths of texts UTF-16 code units. Unknown members of requests are ignored; absent "
+                "members of answers have no value."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -54,7 +79,7 @@ def document() -> dict[str, Any]:
         "tags": [{"name": tag} for tag in dict.fromkeys(tag for op in OPERATIONS for tag in op.tags)],
         "paths": {op.path: {op.method.lower(): _operation(op)} for op in OPERATIONS},
         "components": {
-            "schemas": components,
+            "schemas": _portable(components),
             "securitySchemes": {"rootKey": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -122,10 +147,15 @@ def _description(operation: Operation) -> str:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     codes = {*_EVERYWHERE, *operation.errors, *(_WITH_ROOT_KEY if operation.authenticated else ())}
-    statuses = {STATUSES[code] for code in codes} | {431, 503}
-    if operation.method != GET:
-        statuses |= {408, 413}
-    success = {"description": "Success.", "content": {_JSON: {"schema": _schema(operation.answer)}}}
+    statuses = {STATUSES[code] for code in codes} | {431, 503} | ({414} if operation.method == GET else {408, 413})
+    success: dict[str, Any] = {"description": "Success.", "content": {_JSON: {"schema": _schema(operation.answer)}}}
+    if operation is VERIFY_KEY:
+        success["headers"] = {
+            "Unkey-Ratelimit-Triggered": {
+                "description": "The name of the limit that rejected; only with RATE_LIMITED.",
+                "schema": {"type": "string"},
+            }
+        }
     failures = {
         str(status): {"description": _MEANINGS[status], "content": {_JSON: {"schema": _schema(ErrorEnvelope)}}}
         for status in sorted(statuses)
@@ -138,7 +168,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 def _with_request_id(response: dict[str, Any]) -> dict[str, Any]:
     schema = {"type": "string", "pattern": "^req_[a-zA-Z0-9]+$"}
-    return {**response, "headers": {"Unkey-Request-Id": {"description": "Fresh per request.", "schema": schema}}}
+    request_id = {"Unkey-Request-Id": {"description": "Fresh per request.", "schema": schema}}
+    return {**response, "headers": {**request_id, **response.get("headers", {})}}
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -149,6 +180,16 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": name in required, "schema": member}
         for name, member in schema["properties"].items()
     ]
+
+
+def _portable(schema: Any) -> Any:
+    """The schema with patterns that end as ECMA 262 has it, which has no end but `$`."""
+    if isinstance(schema, dict):
+        return {
+            name: value.replace(r"\Z", "$") if name == "pattern" and isinstance(value, str) else _portable(value)
+            for name, value in schema.items()
+        }
+    return [_portable(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _schema(kind: Any) -> dict[str, Any]:

@@ -4,7 +4,9 @@ One table maps a code to its status. Whatever is not a `KeysteadError` becomes "
 """
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from keystead.contract.fields import or_unset
 from keystead.core.errors import ErrorCode, KeysteadError, Reason
 
 STATUSES = {
@@ -22,14 +24,14 @@ INTERNAL = KeysteadError(ErrorCode.INTERNAL_SERVER_ERROR, "an unexpected failure
 NO_SUCH_ROUTE = KeysteadError(ErrorCode.NOT_FOUND, "no such route")
 
 
-class ErrorBody(msgspec.Struct, rename="camel", omit_defaults=True):
+class ErrorBody(msgspec.Struct, rename="camel"):
     """The member `error`; `reason` is the finer cause, when there is one."""
 
     code: ErrorCode
     docs: str
     message: str
     request_id: str
-    reason: Reason | None = None
+    reason: Reason | UnsetType = UNSET
 
 
 class ErrorEnvelope(msgspec.Struct):
@@ -55,7 +57,7 @@ class Problems:
         """The envelope alone, for answers whose status HTTP itself decides."""
         docs = f"{self._docs_url}/{failure.code.value}"
         return msgspec.json.encode(
-            ErrorEnvelope(ErrorBody(failure.code, docs, failure.message, request_id, failure.reason))
+            ErrorEnvelope(ErrorBody(failure.code, docs, failure.message, request_id, or_unset(failure.reason)))
         )
 
     def refusal(self, status: int, message: str, request_id: str) -> bytes:

@@ -18,6 +18,7 @@ from keystead.http.exchange import Exchange
 from keystead.http.lane_answers import Answer, LaneAnswers, request_id_line
 from keystead.http.operations import VERIFY_KEY
 from keystead.http.services import Services
+from keystead.service.verification import Later
 
 _decode = Decoder(VerificationRequest).decode
 _decode_with_care = BodyDecoder(VerificationRequest).decode
@@ -33,18 +34,20 @@ def headers_of(verdict: Verdict, request_id: str) -> bytes:
 
 
 def header_text(name: str) -> str:
-    """`name` if it is visible ASCII, else percent-encoded: the caller's text must not be able to end a header."""
-    return name if name.isascii() and name.isprintable() else quote(name, safe="")
+    """`name` if a header can carry it, else percent-encoded: the caller's text must not be able to end a header.
+
+    Blanks around a header's value are not part of it (RFC 9110 5.5).
+    """
+    return name if name.isascii() and name.isprintable() and name == name.strip() else quote(name, safe="")
 
 
 class VerifyLane:
-    """The lane of the protocol class; calls that can not be answered from memory go on as tasks."""
+    """The lane of the protocol class; calls that have to wait, for storage or a commit, go on as tasks."""
 
     def __init__(self, services: Services) -> None:
         self._now_ms = services.clock.now_ms
         self._next_id = services.request_ids.next
-        self._verification = services.verification
-        self._at_once = services.verification.verify_at_once
+        self._start = services.verification.start
         self._answers = LaneAnswers(VERIFY_KEY.name, services.problems)
 
     def __call__(self, exchange: Exchange, body: bytes) -> None:
@@ -52,22 +55,19 @@ class VerifyLane:
         request_id = self._next_id()
         try:
             request = read_request(body, exchange.content_type)
-            now_ms = self._now_ms()
-            client_address = exchange.client_address
-            verdict = self._at_once(request, now_ms, request_id, client_address)
+            verdict = self._start(request, self._now_ms(), request_id, exchange.client_address)
         except KeysteadError as failure:
             self._answers.fail(exchange, failure, request_id)
             return
-        if verdict is None:
-            self._answers.later(exchange, self._verify(request, now_ms, request_id, client_address), request_id)
-            return
-        exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
+        if isinstance(verdict, Verdict):
+            exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
+        else:
+            self._answers.later(exchange, _answer(verdict, request_id), request_id)
 
-    async def _verify(
-        self, request: VerificationRequest, now_ms: int, request_id: str, client_address: str | None
-    ) -> Answer:
-        verdict = await self._verification.verify(request, now_ms, request_id, client_address)
-        return answers.encode(verdict, request_id), headers_of(verdict, request_id)
+
+async def _answer(later: Later, request_id: str) -> Answer:
+    verdict = await later
+    return answers.encode(verdict, request_id), headers_of(verdict, request_id)
 
 
 def read_request(body: bytes, content_type: bytes | None) -> VerificationRequest:

@@ -73,7 +73,7 @@ class Access:
         Raises UNAUTHORIZED, FORBIDDEN or TOO_MANY_REQUESTS (§2.2).
         """
         hash_ = hash_secret(_secret_in(authorization))
-        found = self._store.cached(hash_)
+        found = self._store.find_at_once(hash_)
         if isinstance(found, Unknown):
             found = await self._store.find(hash_)
         key, caller = _caller(found, origin)
@@ -90,7 +90,7 @@ class Access:
         Memory suffices for a root key that is cached, or known to be absent, and has no credits. Raises as
         `authenticate`.
         """
-        found = self._store.cached(hash_secret(_secret_in(authorization)))
+        found = self._store.find_at_once(hash_secret(_secret_in(authorization)))
         if isinstance(found, Unknown) or (found is not None and found.is_limited):
             return None
         key, caller = _caller(found, origin)

@@ -26,7 +26,7 @@ from keystead.core.errors import Reason
 from keystead.core.ids import IdPrefix
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
-from keystead.service.audit import Trail, api_resource
+from keystead.service.audit import Trail, api_resource, given_members
 from keystead.service.failures import bad_request, not_found, precondition_failed
 from keystead.service.ids import Ids
 
@@ -82,8 +82,8 @@ class Apis:
             api = live_api(tx, request.api_id, caller.workspace_id)
             if settings:
                 tx.apis.replace(msgspec.structs.replace(api, **settings))
-            meta = {name: msgspec.json.encode(value).decode() for name, value in settings.items()}
-            Trail(tx, caller, self._ids).add("api.update", f"Updated {api.id}", api_resource(api, meta))
+            resource = api_resource(api, given_members(request, "apiId"))
+            Trail(tx, caller, self._ids).add("api.update", f"Updated {api.id}", resource)
             return EmptyAnswer()
 
         return await self._store.write(change)

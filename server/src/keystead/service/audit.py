@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
+import msgspec
 import structlog
 
 from keystead.core.entities import Api, AuditEntry, AuditResource, Identity, Key, Namespace, Override, Permission, Role
@@ -74,6 +75,12 @@ def entry_of(caller: Caller, ids: Ids, event: str, description: str, resources: 
         location=origin.client_address,
         user_agent=origin.user_agent,
     )
+
+
+def given_members(request: msgspec.Struct, id_member: str) -> dict[str, str]:
+    """Every member that a request gives beside the id of its object, as JSON text, for the object's `meta`."""
+    members = msgspec.json.decode(msgspec.json.encode(request), type=dict[str, msgspec.Raw])
+    return {name: bytes(text).decode() for name, text in members.items() if name != id_member}
 
 
 class Trail:

@@ -36,7 +36,7 @@ from keystead.core.verify import DEFAULT_LIMIT
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
 from keystead.service.apis import keyspace_of, live_api
-from keystead.service.audit import KEYSPACE, Trail, key_resource
+from keystead.service.audit import KEYSPACE, Trail, given_members, key_resource
 from keystead.service.failures import bad_request, not_found, precondition_failed
 from keystead.service.identities import find_or_create_identity
 from keystead.service.ids import Ids
@@ -324,7 +324,7 @@ class Keys:
         elif request.ratelimit is not UNSET:
             tx.keys.put_limit(key, self._changed_limit(tx, key, request.ratelimit, caller.now_ms))
         trail = Trail(tx, caller, self._ids)
-        trail.add("key.update", f"Updated {key.id}", key_resource(key, _given_as_json(request)))
+        trail.add("key.update", f"Updated {key.id}", key_resource(key, given_members(request, "keyId")))
         if request.permissions is not UNSET:
             wanted = wanted_permissions(request.permissions)
             refuse_all_empty("permissions", wanted)
@@ -432,9 +432,3 @@ def _refill_day(refill: Refill) -> int | None:
     if refill.refill_day is not UNSET:
         raise bad_request("refillDay can not be combined with a daily interval")
     return None
-
-
-def _given_as_json(request: UpdateKey) -> dict[str, str]:
-    """Every member of the request, as JSON text, for the audit entry."""
-    members = msgspec.json.decode(msgspec.json.encode(request), type=dict[str, msgspec.Raw])
-    return {name: bytes(text).decode() for name, text in members.items() if name != "keyId"}

@@ -35,18 +35,20 @@ class Operator:
         self._store = store
         self._ids = ids
 
-    async def set_up(self, now_ms: int) -> bool:
-        """Make the default workspace and the operator's own in an empty database; whether it was empty."""
+    async def set_up(self, now_ms: int) -> None:
+        """Make the default workspace and the operator's own in an empty database."""
 
-        def make(tx: Transaction) -> bool:
-            if not tx.workspaces.is_empty():
-                return False
-            tx.workspaces.insert(Workspace(OPERATOR_WORKSPACE_ID, "operator", True, now_ms))
-            tx.apis.insert(Api(ROOT_KEYS_API_ID, OPERATOR_WORKSPACE_ID, "root keys", now_ms, ROOT_KEYS_KEYSPACE_ID))
-            self._insert_workspace(tx, DEFAULT_WORKSPACE_ID, "default", now_ms)
-            return True
+        def make(tx: Transaction) -> None:
+            if tx.workspaces.is_empty():
+                tx.workspaces.insert(Workspace(OPERATOR_WORKSPACE_ID, "operator", True, now_ms))
+                tx.apis.insert(Api(ROOT_KEYS_API_ID, OPERATOR_WORKSPACE_ID, "root keys", now_ms, ROOT_KEYS_KEYSPACE_ID))
+                self._insert_workspace(tx, DEFAULT_WORKSPACE_ID, "default", now_ms)
 
-        return await self._store.write(make)
+        await self._store.write(make)
+
+    async def has_root_keys(self) -> bool:
+        """Whether a root key has ever been made."""
+        return await self._store.read(lambda tx: not tx.keys.is_empty(ROOT_KEYS_KEYSPACE_ID))
 
     async def create_workspace(self, name: str, now_ms: int) -> str:
         """A new workspace; its id. Raises BAD_REQUEST for an empty or overlong name."""

@@ -1,12 +1,15 @@
 """Verifying a key: find, screen, take from limits, spend credits, conclude, record (contract keys-v1 §4)."""
 
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any
+
 from msgspec import UNSET
 
+from keystead.core.credits import Spend
 from keystead.core.events import encode_event
 from keystead.core.secrets import hash_secret
 from keystead.core.verify import (
     NOT_FOUND,
-    Outcome,
     Plan,
     Verdict,
     VerifiableKey,
@@ -15,7 +18,10 @@ from keystead.core.verify import (
     rejection,
     screen,
 )
+from keystead.core.window import LimitReading
 from keystead.ports import UNKNOWN, Limiter, Store, VerificationLog
+
+Later = Coroutine[Any, Any, Verdict]
 
 
 class Verification:
@@ -26,21 +32,18 @@ class Verification:
         self._limiter = limiter
         self._log = log
 
-    def verify_at_once(
+    def start(
         self, request: VerificationRequest, now_ms: int, request_id: str, client_address: str | None
-    ) -> Verdict | None:
-        """The verdict when memory suffices, else None with nothing taken: then `verify` has to be awaited.
+    ) -> Verdict | Later:
+        """The verdict, or what to await for it: `Later` when storage has to be waited for or credits are spent.
 
-        Memory suffices for a key that is cached, or known to be absent, and has no credits to spend.
-        Raises as `verify`.
+        Raises as `verify`, or does so when awaited. A `Later` has to be awaited, even if nobody wants to know.
         """
-        key = self._store.cached(hash_secret(request.key))
-        if key is UNKNOWN or (key is not None and key.is_limited):
-            return None
-        plan = screen(key, request, now_ms, client_address)
-        verdict = self._decide(plan, now_ms) if isinstance(plan, Plan) else plan
-        self._record(verdict, request, now_ms, request_id)
-        return verdict
+        hash_ = hash_secret(request.key)
+        key = self._store.find_at_once(hash_)
+        if key is UNKNOWN:
+            return self._find(hash_, request, now_ms, request_id, client_address)
+        return self._judge(key, request, now_ms, request_id, client_address)
 
     async def verify(
         self, request: VerificationRequest, now_ms: int, request_id: str, client_address: str | None
@@ -50,33 +53,51 @@ class Verification:
         Raises BAD_REQUEST for a malformed permission query or an unknown named limit, FORBIDDEN for a disabled
         workspace, INTERNAL_SERVER_ERROR when credits have to be spent and storage takes no writes.
         """
-        key = await self._find(hash_secret(request.key))
+        verdict = self.start(request, now_ms, request_id, client_address)
+        return verdict if isinstance(verdict, Verdict) else await verdict
+
+    async def _find(
+        self, hash_: str, request: VerificationRequest, now_ms: int, request_id: str, client_address: str | None
+    ) -> Verdict:
+        key = await self._store.find(hash_)
+        verdict = self._judge(key, request, now_ms, request_id, client_address)
+        return verdict if isinstance(verdict, Verdict) else await verdict
+
+    def _judge(
+        self,
+        key: VerifiableKey | None,
+        request: VerificationRequest,
+        now_ms: int,
+        request_id: str,
+        client_address: str | None,
+    ) -> Verdict | Later:
         plan = screen(key, request, now_ms, client_address)
-        verdict = await self._conclude(plan, now_ms) if isinstance(plan, Plan) else plan
+        if isinstance(plan, Verdict):
+            verdict = plan
+        else:
+            readings = self._limiter.take(plan.limits, now_ms) if plan.limits else ()
+            rejected = rejection(plan, readings)
+            if rejected is None and plan.key.is_limited:
+                spend = self._store.spend(plan.key.key_id, plan.cost, now_ms)
+                return self._settle(spend, plan, readings, request, now_ms, request_id)
+            verdict = rejected or grant(plan, readings, None)
         self._record(verdict, request, now_ms, request_id)
         return verdict
 
-    async def _find(self, hash_: str) -> VerifiableKey | None:
-        key = self._store.cached(hash_)
-        return await self._store.find(hash_) if key is UNKNOWN else key
-
-    def _decide(self, plan: Plan, now_ms: int) -> Verdict:
-        """The verdict on a key without credits: its limits decide."""
-        if not plan.limits:
-            return Verdict(Outcome.VALID, plan.key)
-        readings = self._limiter.take(plan.limits, now_ms)
-        return rejection(plan, readings) or grant(plan, readings, None)
-
-    async def _conclude(self, plan: Plan, now_ms: int) -> Verdict:
-        if not plan.key.is_limited:
-            return self._decide(plan, now_ms)
-        readings = self._limiter.take(plan.limits, now_ms)
-        rejected = rejection(plan, readings)
-        if rejected is not None:
-            return rejected
-        spend = await self._store.spend(plan.key.key_id, plan.cost, now_ms)
-        # Deleted while this call was under way: the deletion came first.
-        return NOT_FOUND if spend is None else grant(plan, readings, spend)
+    async def _settle(
+        self,
+        spending: Awaitable[Spend | None],
+        plan: Plan,
+        readings: Sequence[LimitReading],
+        request: VerificationRequest,
+        now_ms: int,
+        request_id: str,
+    ) -> Verdict:
+        spend = await spending
+        # None: deleted while this call was under way; the deletion came first.
+        verdict = NOT_FOUND if spend is None else grant(plan, readings, spend)
+        self._record(verdict, request, now_ms, request_id)
+        return verdict
 
     def _record(self, verdict: Verdict, request: VerificationRequest, now_ms: int, request_id: str) -> None:
         key = verdict.key

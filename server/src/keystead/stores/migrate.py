@@ -33,8 +33,11 @@ def upgrade(engine: sa.Engine, scripts: Path, head: str) -> None:
     Raises StartupError, having changed nothing, when the database cannot be read, was written by a newer
     Keystead, or holds tables of another program.
     """
-    with engine.connect() as connection:
-        found = _versions(connection)
+    try:
+        with engine.connect() as connection:
+            found = _versions(connection)
+    except DBAPIError as error:
+        raise StartupError(f"The database {_name(engine)} cannot be opened: {error.orig}.") from error
     if found == [head]:
         return
     _log.info("migrating_database", database=_name(engine), found=found, to=head)

@@ -20,21 +20,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from keystead.core.credits import Account, Spend, refilled, spend
 from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
 from keystead.core.ids import IdPrefix, new_id
 from keystead.core.overrides import Allowance, LimitedNamespace, limited_namespace
-from keystead.core.refills import refill_entry, with_refill
+from keystead.core.refills import refill_entry, refilled_to
 from keystead.core.verify import VerifiableKey
-from keystead.ports import UNKNOWN, Transaction, Unknown
+from keystead.ports import UNKNOWN, Transaction
 from keystead.stores.cache import KeyCache, NamespaceCache
 from keystead.stores.migrate import upgrade
 from keystead.stores.migrations import HEAD
@@ -46,12 +46,12 @@ T = TypeVar("T")
 
 _log = structlog.get_logger()
 
-_MAX_GROUP = 1024
+# A group takes no more work once it has this much.
+_ENOUGH = 1024
 _READERS = 4
 _BUSY_TIMEOUT_S = 10.0
 
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     # FULL: a commit is on disk when it returns, which is what "acknowledged" promises.
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
@@ -165,16 +165,20 @@ class SqliteStore:
         with _explained(path):
             _probe_writable(self._engine)
             upgrade(self._engine, Path(__file__).parent / "migrations", HEAD)
+            _keep_write_ahead_log(self._engine)
             self._lookup = _connect(path)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="keystead-reader")
-        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        # Work of one turn of the event loop, on its way to the writer together: a hand-over wakes a thread, and work
+        # that arrives piece by piece would be committed piece by piece.
+        self._gathered: list[_Work] = []
+        self._queue: SimpleQueue[list[_Work] | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write_until_closed, name="keystead-writer", daemon=True)
         self._writer.start()
 
     def write(self, unit: Callable[[Transaction], T]) -> Awaitable[T]:
         """See `ports.Store.write`."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_UnitWork(future, unit))
+        self._gather(_UnitWork(future, unit))
         return future
 
     def read(self, query: Callable[[Transaction], T]) -> Awaitable[T]:
@@ -184,16 +188,17 @@ class SqliteStore:
     def spend(self, key_id: str, cost: int, now_ms: int) -> Awaitable[Spend | None]:
         """See `ports.Store.spend`."""
         future: asyncio.Future[Spend | None] = self._loop.create_future()
-        self._queue.put(_SpendWork(future, key_id, cost, now_ms))
+        self._gather(_SpendWork(future, key_id, cost, now_ms))
         return future
 
-    def cached(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
-        """See `ports.Store.cached`."""
-        return self.cache.get(hash_)
+    def find_at_once(self, hash_: str) -> VerifiableKey | None:
+        """See `ports.Store.find_at_once`: a look-up by the driver's own cursor on the loop's thread, about 30 µs."""
+        key = self.cache.get(hash_)
+        return self.cache.load(hash_, self._find) if key is UNKNOWN else key
 
     async def find(self, hash_: str) -> VerifiableKey | None:
-        """See `ports.Store.find`: a look-up by the driver's own cursor on the loop's thread, about 30 µs."""
-        return self.cache.load(hash_, self._find)
+        """See `ports.Store.find`."""
+        return self.find_at_once(hash_)
 
     def find_namespace_at_once(self, workspace_id: str, name: str) -> LimitedNamespace | None:
         """See `ports.Store.find_namespace_at_once`: as a look-up of a key, and about 2 µs more for each override."""
@@ -207,11 +212,22 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish everything that was accepted, then close the file."""
+        self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown()
         self._lookup.close()
         self._engine.dispose()
+
+    def _gather(self, work: _Work) -> None:
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(work)
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._queue.put(gathered)
 
     def _find(self, hash_: str) -> VerifiableKey | None:
         row = self._lookup.execute(_LOOKUP, (hash_,)).fetchone()
@@ -246,13 +262,13 @@ class SqliteStore:
     def _next_group(self) -> tuple[list[_Work], bool]:
         """Wait for work, then take all that is there."""
         group: list[_Work] = []
-        work = self._queue.get()
-        while work is not None:
-            group.append(work)
-            if len(group) == _MAX_GROUP:
+        gathered = self._queue.get()
+        while gathered is not None:
+            group += gathered
+            if len(group) >= _ENOUGH:
                 return group, False
             try:
-                work = self._queue.get_nowait()
+                gathered = self._queue.get_nowait()
             except Empty:
                 return group, False
         return group, True
@@ -277,7 +293,8 @@ class SqliteStore:
         return touched
 
     def _run_in_savepoint(self, connection: Connection, run: Sequence[_Work], transaction: SqlTransaction) -> None:
-        connection.exec_driver_sql("SAVEPOINT unit")
+        driver = _driver(connection)  # its savepoints cost a tenth of SQLAlchemy's
+        driver.execute("SAVEPOINT unit")
         try:
             first = run[0]
             if isinstance(first, _UnitWork):
@@ -286,12 +303,12 @@ class SqliteStore:
                 _settle(connection, transaction, cast("Sequence[_SpendWork]", run), self._random)
         except Exception as error:
             # A full disk may have ended the whole transaction; then there is no savepoint to go back to.
-            if not _driver(connection).in_transaction:
+            if not driver.in_transaction:
                 raise
-            connection.exec_driver_sql("ROLLBACK TO unit")
+            driver.execute("ROLLBACK TO unit")
             for work in run:
                 work.error = _unavailable(error) if isinstance(error, OperationalError) else error
-        connection.exec_driver_sql("RELEASE unit")
+        driver.execute("RELEASE unit")
 
     def _answer(self, group: list[_Work], touched: Touched) -> None:
         self.cache.lift(touched)
@@ -332,7 +349,7 @@ def _settle(
             continue
         current = refilled(account, work.now_ms)
         if current is not account:
-            _persist_refill(transaction, work.key_id, work.now_ms, random)
+            _persist_refill(transaction, work.key_id, current, work.now_ms, random)
         work.result, after = spend(current, work.cost, work.now_ms)
         accounts[work.key_id] = after
         if after is not current:
@@ -342,10 +359,13 @@ def _settle(
         driver.execute(_SETTLE, (msgspec.json.encode(rows).decode(),))
 
 
-def _persist_refill(transaction: SqlTransaction, key_id: str, now_ms: int, random: Callable[[int], bytes]) -> None:
+def _persist_refill(
+    transaction: SqlTransaction, key_id: str, account: Account, now_ms: int, random: Callable[[int], bytes]
+) -> None:
     key = transaction.keys.find(key_id)
     if key is not None:
-        key = with_refill(key, now_ms)
+        # The account of the group, not the stored one: it may be spends of this group that made the refill due.
+        key = refilled_to(key, account)
         transaction.keys.replace(key)
         transaction.audit.add([refill_entry(key, new_id(IdPrefix.AUDIT_ENTRY, now_ms, random))])
 
@@ -356,6 +376,8 @@ def _engine(path: Path) -> Engine:
         poolclass=QueuePool,
         pool_size=_READERS + 1,
         max_overflow=2,
+        # A refused statement is logged; what it was to store belongs to customers.
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_S},
     )
 
@@ -389,6 +411,12 @@ def _probe_writable(engine: Engine) -> None:
         connection.exec_driver_sql("ROLLBACK")
 
 
+def _keep_write_ahead_log(engine: Engine) -> None:
+    # The file remembers it. Only once the database is known to be ours: another program's stays as it is.
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -396,8 +424,9 @@ def _explained(path: Path) -> Iterator[None]:
     except (OperationalError, sqlite3.OperationalError) as error:
         cause = getattr(error, "orig", error)
         raise StartupError(f"The database {path} cannot be opened for writing: {cause}.") from error
-    except sqlite3.DatabaseError as error:
-        raise StartupError(f"The database {path} is not readable as SQLite: {error}.") from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        cause = getattr(error, "orig", error)
+        raise StartupError(f"The database {path} is not readable as SQLite: {cause}.") from error
 
 
 def _roll_back(connection: Connection) -> None:

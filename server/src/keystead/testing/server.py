@@ -154,6 +154,8 @@ class ServerProcess:
             if name == "docs":
                 break
         else:
+            self.process.stdout.close()
+            self.process.wait(timeout=60)
             raise RuntimeError(f"the server did not start: {(self.folder / 'server.log').read_text()[-2000:]}")
         return self
 

@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from keystead.core.entities import Identity, Ratelimit
 from keystead.core.errors import ErrorCode, KeysteadError
 from keystead.stores import tables
+from keystead.stores.sql.batches import batches
 from keystead.stores.sql.keys import ratelimits_where
-from keystead.stores.sql.rows import batches, identity_columns, identity_of, limit_columns, limit_of
+from keystead.stores.sql.rows import identity_columns, identity_of, limit_columns, limit_of
 from keystead.stores.sql.touched import Touched
 
 _MAX_TOUCHED_KEYS = 10_000

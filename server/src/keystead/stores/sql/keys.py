@@ -10,8 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from keystead.core.entities import Key, KeyDetails, Permission, Ratelimit, Role
 from keystead.core.errors import ErrorCode, KeysteadError
 from keystead.stores import tables
+from keystead.stores.sql.batches import batches
 from keystead.stores.sql.key_pages import details_of
-from keystead.stores.sql.rows import batches, key_columns, key_of, limit_columns, limit_of
+from keystead.stores.sql.rows import key_columns, key_of, limit_columns, limit_of
 from keystead.stores.sql.touched import Touched
 
 
@@ -73,6 +74,11 @@ class SqlKeys:
             statement = select(tables.keys.c.hash).where(tables.keys.c.hash.in_(batch))
             known.update(self._connection.execute(statement).scalars())
         return known
+
+    def is_empty(self, keyspace_id: str) -> bool:
+        """See `ports.Keys.is_empty`."""
+        statement = select(tables.keys.c.id).where(tables.keys.c.keyspace_id == keyspace_id).limit(1)
+        return self._connection.execute(statement).first() is None
 
     def insert(self, key: Key) -> None:
         """See `ports.Keys.insert`."""
@@ -193,8 +199,7 @@ class SqlKeys:
             self._connection.execute(insert(links), rows)
 
     def _unlink(self, links: Table, key: Key, column: str, ids: Iterable[str]) -> None:
-        gone = list(ids)
-        if gone:
+        for gone in batches(ids):
             self._touched.hashes.add(key.hash)
             self._connection.execute(delete(links).where(links.c.key_id == key.id, links.c[column].in_(gone)))
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from keystead.core.entities import Permission, Role
 from keystead.core.errors import ErrorCode, KeysteadError
 from keystead.stores import tables
-from keystead.stores.sql.rows import batches
+from keystead.stores.sql.batches import batches
 from keystead.stores.sql.touched import Touched
 
 Named = TypeVar("Named", Permission, Role)
@@ -102,8 +102,8 @@ class SqlRoles:
 
     def disconnect_permissions(self, role_id: str, permission_ids: Iterable[str]) -> None:
         """See `ports.Roles.disconnect_permissions`."""
-        links, gone = tables.roles_permissions, list(permission_ids)
-        if gone:
+        links = tables.roles_permissions
+        for gone in batches(permission_ids):
             self._touched.everything = True
             self._connection.execute(delete(links).where(links.c.role_id == role_id, links.c.permission_id.in_(gone)))
 

@@ -1,7 +1,6 @@
-"""Rows as entities, entities as rows, and how many values one statement takes."""
+"""Rows as entities, entities as rows."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from sqlalchemy import Column
@@ -10,8 +9,6 @@ from keystead.core.credits import Account
 from keystead.core.entities import Identity, Key, Ratelimit
 from keystead.stores import tables
 
-T = TypeVar("T")
-
 _ACCOUNT_COLUMNS = {
     "remaining": "remaining",
     "refill_amount": "refill_amount",
@@ -19,15 +16,6 @@ _ACCOUNT_COLUMNS = {
     "last_refill_at_ms": "last_refill_at_ms",
     "refill_considered_at_ms": "considered_at_ms",
 }
-
-_MAX_VALUES = 500
-"""Engines bound the parameters of a statement (SQLite: 32 766); callers may name any number of things."""
-
-
-def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """`values` in parts that fit into one statement."""
-    for start in range(0, len(values), _MAX_VALUES):
-        yield values[start : start + _MAX_VALUES]
 
 
 def key_of(row: Any) -> Key:

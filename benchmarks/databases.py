@@ -1,0 +1,203 @@
+"""Databases full of keys, made by inserting into the tables: a million createKey calls would take an hour.
+
+A key has what keys in use have: a name, an identity, meta, two permissions of its own and a role with two more. Secrets
+and ids come from a fixed seed, so a database is made once and kept under `benchmarks/.work`.
+"""
+
+import hashlib
+import random
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from keystead.core.ids import IdPrefix, new_id
+from keystead.core.secrets import hash_secret, new_secret
+from keystead.service.operator import DEFAULT_WORKSPACE_ID
+from keystead.testing.server import NOW_MS, ServerProcess
+
+WORK = Path(__file__).parent / ".work"
+ROOT_KEY = "keystead_root_key_of_the_benchmarks"
+API_ID = "api_benchmarks"
+KEYSPACE_ID = "ks_benchmarks"
+
+# No window of it ends in rejection.
+_HIGH = 1_000_000_000
+_CREDITS = 2_000_000_000
+_SLUGS = tuple(
+    f"{noun}.{verb}" for noun in ("documents", "projects", "invoices") for verb in ("read", "write", "share")
+)
+_ROLES = {"editor": _SLUGS[0:2], "manager": _SLUGS[3:5], "accountant": _SLUGS[6:8]}
+_BATCH = 20_000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Keys that differ in what verifying them takes.
+
+    `limits` are (name, whether it applies unnamed); `credits` whether the key has a balance.
+    """
+
+    name: str
+    limits: tuple[tuple[str, bool], ...] = ()
+    credits: bool = False
+
+
+PLAIN = Kind("plain")
+AUTOMATIC = Kind("automatic", limits=(("default", True),))
+NAMED = Kind("named", limits=(("requests", False), ("tokens", False)))
+CREDITS = Kind("credits", credits=True)
+
+
+def small(folder: Path, keys_per_kind: int) -> dict[Kind, Path]:
+    """A fresh database with some keys of each kind in `folder`; kind → file with their secrets, one a line."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _create(folder)
+    files = {}
+    with _opened(folder) as connection:
+        for seed, kind in enumerate((PLAIN, AUTOMATIC, NAMED, CREDITS)):
+            files[kind] = folder / f"{kind.name}.secrets"
+            _fill(connection, kind, keys_per_kind, seed, files[kind])
+    connection.close()
+    return files
+
+
+def large(keys: int) -> tuple[Path, Path]:
+    """A folder with a database of that many plain keys, and the file with their secrets in random order."""
+    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+    folder = WORK / f"keys-{keys}-{version}"
+    secrets = folder / "plain.secrets"
+    if not secrets.exists():
+        print(f"making a database of {keys:,} keys (once) ...", file=sys.stderr, flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        _create(folder)
+        unsorted = folder / "plain.unsorted"
+        with _opened(folder) as connection:
+            _fill(connection, PLAIN, keys, 17, unsorted)
+            connection.execute("ANALYZE")
+        connection.close()
+        _shuffle(unsorted, secrets)
+    return folder, secrets
+
+
+def _create(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with ServerProcess(folder, KEYSTEAD_ROOT_KEY=ROOT_KEY):
+        pass  # it makes the tables and its first workspace
+
+
+def _opened(folder: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(folder / "keystead.db")
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _shuffle(source: Path, target: Path) -> None:
+    lines = source.read_text().splitlines()
+    source.unlink()
+    random.Random(4).shuffle(lines)
+    target.write_text("\n".join(lines) + "\n")
+
+
+def _fill(connection: sqlite3.Connection, kind: Kind, keys: int, seed: int, secrets: Path) -> None:
+    source = random.Random(seed)
+    permissions, roles = _prepare_shared(connection)
+    numbers = iter(range(keys))
+    with secrets.open("w") as file:
+        while batch := [_Key(kind, number, source, permissions, roles) for number in islice(numbers, _BATCH)]:
+            _insert(connection, "identities", [key.identity for key in batch])
+            _insert(connection, "keys", [key.record for key in batch])
+            _insert(connection, "keys_permissions", [link for key in batch for link in key.permission_links])
+            _insert(connection, "keys_roles", [key.role_link for key in batch])
+            _insert(connection, "ratelimits", [limit for key in batch for limit in key.limits])
+            file.writelines(f"{key.secret}\n" for key in batch)
+
+
+def _prepare_shared(connection: sqlite3.Connection) -> tuple[dict[str, str], dict[str, str]]:
+    """Permissions and roles of the workspace, slug or name → id; made the first time, like the api."""
+    permissions = {slug: f"perm_{slug}" for slug in _SLUGS}
+    roles = {name: f"role_{name}" for name in _ROLES}
+    if connection.execute("SELECT 1 FROM apis WHERE id = ?", (API_ID,)).fetchone():
+        return permissions, roles
+    workspace = {"workspace_id": DEFAULT_WORKSPACE_ID, "created_at_ms": NOW_MS}
+    _insert(connection, "keyspaces", [{"id": KEYSPACE_ID, "store_encrypted_keys": 0, **workspace}])
+    _insert(
+        connection,
+        "apis",
+        [{"id": API_ID, "name": "benchmarks", "keyspace_id": KEYSPACE_ID, "delete_protection": 0, **workspace}],
+    )
+    _insert(connection, "permissions", [{"id": i, "name": s, "slug": s, **workspace} for s, i in permissions.items()])
+    _insert(connection, "roles", [{"id": i, "name": name, **workspace} for name, i in roles.items()])
+    links = [{"role_id": roles[n], "permission_id": permissions[slug]} for n, slugs in _ROLES.items() for slug in slugs]
+    _insert(connection, "roles_permissions", links)
+    return permissions, roles
+
+
+class _Key:
+    """One key as rows of the tables."""
+
+    def __init__(
+        self, kind: Kind, number: int, source: random.Random, permissions: dict[str, str], roles: dict[str, str]
+    ) -> None:
+        def fresh(prefix: IdPrefix) -> str:
+            return new_id(prefix, NOW_MS + number, source.randbytes)
+
+        self.secret = new_secret("acme", 16, source.randbytes)
+        key_id, identity_id = fresh(IdPrefix.KEY), fresh(IdPrefix.IDENTITY)
+        external_id = f"customer_{kind.name}_{number:07d}"
+        self.identity = {
+            "id": identity_id,
+            "workspace_id": DEFAULT_WORKSPACE_ID,
+            "external_id": external_id,
+            "environment": "default",
+            "created_at_ms": NOW_MS,
+        }
+        self.record = {
+            "id": key_id,
+            "keyspace_id": KEYSPACE_ID,
+            "workspace_id": DEFAULT_WORKSPACE_ID,
+            "hash": hash_secret(self.secret),
+            "start": self.secret[:5],
+            "name": f"production key {number}",
+            "owner_id": external_id,
+            "identity_id": identity_id,
+            "meta": f'{{"plan":"{("free", "pro", "team")[number % 3]}","seats":{number % 50},"trial":false}}',
+            "created_at_ms": NOW_MS,
+            "enabled": 1,
+            "remaining": _CREDITS if kind.credits else None,
+            "refill_considered_at_ms": NOW_MS,
+        }
+        first = number % len(_SLUGS)
+        # The first permission is everybody's, so that one query suits all keys.
+        slugs = (_SLUGS[0], _SLUGS[first or 1])
+        self.permission_links = [{"key_id": key_id, "permission_id": permissions[slug]} for slug in slugs]
+        self.role_link = {"key_id": key_id, "role_id": roles[tuple(_ROLES)[number % len(_ROLES)]]}
+        self.limits = [
+            {
+                "id": fresh(IdPrefix.RATELIMIT),
+                "name": name,
+                "limit": _HIGH,
+                "duration_ms": 60_000,
+                "auto_apply": int(automatic),
+                "key_id": key_id,
+            }
+            for name, automatic in kind.limits
+        ]
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        columns = ", ".join(f'"{column}"' for column in rows[0])
+        values = ", ".join(f":{column}" for column in rows[0])
+        connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({values})", rows)
+
+
+def secrets_in(file: Path, count: int) -> Iterator[str]:
+    """The first secrets of a file."""
+    with file.open() as lines:
+        yield from (line.rstrip("\n") for line in islice(lines, count))
