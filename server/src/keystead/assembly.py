@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import structlog
 
 from keystead import __version__
 from keystead.clock import Clock, SystemClock
-from keystead.control import Command, ControlServer, DatabaseLock, choose_socket_path
+from keystead.control import Command, ControlServer, DatabaseLock, Perform, choose_socket_path
 from keystead.core.errors import StartupError
 from keystead.core.ids import RequestIds
 from keystead.core.permissions import EVERYTHING
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from keystead.sinks.analytics import Analytics as Counts
     from keystead.sinks.spool import Spool
     from keystead.sinks.transfer import Transfer
+    from keystead.sinks.upkeep import Upkeep
 
 _log = structlog.get_logger()
 
@@ -57,20 +58,22 @@ class Storage:
 
     def commands(self) -> Mapping[str, Command]:
         """What the command line asks for, beside a running server or without one."""
-        return {
-            "root-key.create": self._create_root_key,
-            "workspace.create": self._create_workspace,
-            "encryption.rotate": self._rotate_encryption,
-        }
+        from keystead.commands import Commands
+        from keystead.service.apis import Apis
+        from keystead.service.identities import Identities
+        from keystead.service.keys import Keys
+        from keystead.service.permissions import Permissions
 
-    async def _create_root_key(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        made = await self.operator.create_root_key(
-            arguments["name"], arguments["permissions"], arguments.get("workspace_id"), self.clock.now_ms()
+        commands = Commands(
+            clock=self.clock,
+            operator=self.operator,
+            apis=Apis(self.store, self.ids),
+            keys=Keys(self.store, self.vault, self.ids),
+            identities=Identities(self.store, self.ids),
+            permissions=Permissions(self.store, self.ids),
+            migration_queue=self.migration_queue,
         )
-        return {"keyId": made.key_id, "key": made.key}
-
-    async def _create_workspace(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        return {"id": await self.operator.create_workspace(arguments["name"], self.clock.now_ms())}
+        return {**commands.by_name(), "encryption.rotate": self._rotate_encryption}
 
     async def _rotate_encryption(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         if self.settings.encryption_keys:
@@ -117,11 +120,12 @@ async def open_storage(
 
 @dataclass(frozen=True)
 class VerificationRecords:
-    """Where verification events go: the spool, the counts made of it, and what carries from one to the other."""
+    """Where verification events go: the spool, the counts made of it, what carries from one to the other and tidies."""
 
     spool: "Spool"
     counts: "Counts"
     transfer: "Transfer"
+    upkeep: "Upkeep"
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ async def _open_verification_log(settings: "Settings", clock: Clock) -> AsyncIte
         transfer = Transfer(spool, counts, interval_s=settings.analytics_interval_s, upkeep=upkeep)
         transfer.start()
         try:
-            yield VerificationRecords(spool, counts, transfer)
+            yield VerificationRecords(spool, counts, transfer, upkeep)
         finally:
             spool.flush()
             await asyncio.to_thread(transfer.stop)
@@ -263,22 +267,22 @@ def serve(settings: "Settings") -> int:
 
 
 @contextmanager
-def offline(settings: "Settings") -> Iterator[Mapping[str, Command]]:
-    """The commands on a database that no server has open; its lock is held meanwhile.
+def offline(settings: "Settings") -> Iterator[Perform]:
+    """Does commands, one after the other, on a database that no server has open; it is open and locked meanwhile.
 
     Raises StartupError, as DatabaseInUse when another process has it open.
     """
-
-    def opening(name: str) -> Command:
-        async def run(arguments: dict[str, Any]) -> dict[str, Any]:
-            async with open_storage(settings) as storage:
-                return await storage.commands()[name](arguments)
-
-        return run
-
     os.umask(0o077)
-    with DatabaseLock(settings.database_path):
-        yield {name: opening(name) for name in ("root-key.create", "workspace.create", "encryption.rotate")}
+    with DatabaseLock(settings.database_path), asyncio.Runner() as runner, ExitStack() as closing:
+        opened = AsyncExitStack()
+        closing.callback(lambda: runner.run(opened.aclose()))
+        storage = runner.run(opened.enter_async_context(open_storage(settings)))
+        commands = storage.commands()
+
+        async def run(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            return await commands[name](arguments)
+
+        yield lambda name, arguments: runner.run(run(name, arguments))
 
 
 async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.socket) -> None:

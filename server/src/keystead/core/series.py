@@ -51,8 +51,8 @@ class SeriesQuery(msgspec.Struct, frozen=True):
     """What is asked of the counts of one keyspace.
 
     An event counts when its key is one of `key_ids` (if there are any), its identity is `identity_id` (if given) and
-    it carries all `tags`. `order_by` is `time`, `total`, or an outcome; None is by time, where there is one. At most
-    `limit` rows, None for all.
+    it carries all `tags`. `order_by` is `time`, `total`, or an outcome; None is by ascending time, where there is one,
+    and `descending` is for an order that is given. At most `limit` rows, None for all.
     """
 
     keyspace_id: str

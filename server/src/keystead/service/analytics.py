@@ -125,7 +125,7 @@ def _query(tx: Transaction, caller: Caller, request: GetVerificationSeries) -> S
         slice=slice_of(request),
         groups=frozenset(group for group in Group if group.value in request.group_by),
         order_by=None if isinstance(request.order_by, UnsetType) else _ORDERS[request.order_by],
-        descending=request.order == "desc",
+        descending=request.order == "desc" and request.order_by is not UNSET,
         limit=or_none(request.limit),
     )
 

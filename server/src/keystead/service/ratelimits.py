@@ -1,5 +1,6 @@
 """Limiting identifiers in namespaces, and the overrides of namespaces (contract other-v1 §4, DECISIONS)."""
 
+import structlog
 from msgspec import UNSET
 
 from keystead.contract.apis import ListPage
@@ -27,6 +28,8 @@ from keystead.service.audit import Afterwards, Trail, entry_of, namespace_resour
 from keystead.service.changes import Changes
 from keystead.service.failures import bad_request, not_found
 from keystead.service.ids import Ids
+
+_log = structlog.get_logger()
 
 LIMIT_ANYWHERE = "ratelimit.*.limit"
 CREATE_NAMESPACE = "ratelimit.*.create_namespace"
@@ -148,14 +151,18 @@ class Ratelimits:
         caller.require(LIMIT_ANYWHERE)
         made = Namespace(self._ids.new(IdPrefix.NAMESPACE, caller.now_ms), caller.workspace_id, name, caller.now_ms)
 
-        def insert_if_missing(tx: Transaction) -> None:
+        def insert_if_missing(tx: Transaction) -> bool:
             # Of several requests at the same time the first one makes it.
-            if tx.namespaces.by_name(name, caller.workspace_id) is None:
-                tx.namespaces.insert(made)
-                trail = Trail(tx, caller, self._ids)
-                trail.add("ratelimitNamespace.create", f"Created {made.id}", namespace_resource(made))
+            if tx.namespaces.by_name(name, caller.workspace_id) is not None:
+                return False
+            tx.namespaces.insert(made)
+            trail = Trail(tx, caller, self._ids)
+            trail.add("ratelimitNamespace.create", f"Created {made.id}", namespace_resource(made))
+            return True
 
-        await self._store.write(insert_if_missing)
+        if await self._store.write(insert_if_missing):
+            # A slip of the pen in a client makes one too (§9.17): here it can be seen.
+            _log.info("namespace_created", workspace_id=made.workspace_id, namespace_id=made.id, name=name)
         namespace = await self._store.find_namespace(caller.workspace_id, name)
         if namespace is None:
             raise not_found("namespace", name)
