@@ -60,17 +60,19 @@ class Storage:
         """What the command line asks for, beside a running server or without one."""
         from keystead.commands import Commands
         from keystead.service.apis import Apis
+        from keystead.service.changes import Changes
         from keystead.service.identities import Identities
         from keystead.service.keys import Keys
         from keystead.service.permissions import Permissions
 
+        changes = Changes(self.store, self.ids)
         commands = Commands(
             clock=self.clock,
             operator=self.operator,
-            apis=Apis(self.store, self.ids),
-            keys=Keys(self.store, self.vault, self.ids),
-            identities=Identities(self.store, self.ids),
-            permissions=Permissions(self.store, self.ids),
+            apis=Apis(self.store, changes, self.ids),
+            keys=Keys(self.store, changes, self.vault, self.ids),
+            identities=Identities(self.store, changes, self.ids),
+            permissions=Permissions(self.store, changes, self.ids),
             migration_queue=self.migration_queue,
         )
         return {**commands.by_name(), "encryption.rotate": self._rotate_encryption}
@@ -208,19 +210,19 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
     from keystead.service.verification import Verification
 
     store, ids, limiter = storage.store, storage.ids, MemoryLimiter()
-
+    changes = Changes(store, ids)
     return Services(
         clock=storage.clock,
         request_ids=RequestIds(ids.random),
         problems=Problems(storage.settings.errors_docs_url),
         access=Access(store, limiter, log.spool),
         verification=Verification(store, limiter, log.spool),
-        keys=Keys(store, storage.vault, ids),
-        apis=Apis(store, ids),
-        identities=Identities(store, ids),
-        migrations=Migrations(store, storage.vault, ids, storage.migration_queue),
-        permissions=Permissions(store, ids),
-        ratelimits=Ratelimits(store, Changes(store, ids), limiter, ids, afterwards),
+        keys=Keys(store, changes, storage.vault, ids),
+        apis=Apis(store, changes, ids),
+        identities=Identities(store, changes, ids),
+        migrations=Migrations(changes, storage.vault, ids, storage.migration_queue),
+        permissions=Permissions(store, changes, ids),
+        ratelimits=Ratelimits(store, changes, limiter, ids, afterwards),
         analytics=Analytics(store, log.counts),
     )
 

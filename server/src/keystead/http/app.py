@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from keystead.core import answers
 from keystead.core.errors import ErrorCode, KeysteadError
+from keystead.core.idempotency import Repeatable, check_idempotency_key, request_hash
 from keystead.http import openapi
 from keystead.http.decoding import BodyDecoder, QueryDecoder
 from keystead.http.operations import GET, OPERATIONS, VERIFY_KEY, Operation
@@ -59,6 +60,8 @@ def _endpoint(operation: Operation, services: Services) -> Endpoint:
         )
         try:
             decoded = await decode(request)
+            if operation.keeps_answers:
+                origin = await _with_idempotency_key(operation, request, origin)
             return await act(request, origin, decoded)
         except KeysteadError as failure:
             if failure.code is ErrorCode.INTERNAL_SERVER_ERROR:
@@ -85,6 +88,14 @@ def _request_reader(operation: Operation) -> Callable[[Request], Awaitable[Any]]
         return from_body(await request.body(), request.headers.get("content-type"))
 
     return read_body
+
+
+async def _with_idempotency_key(operation: Operation, request: Request, origin: Origin) -> Origin:
+    value = request.headers.get("idempotency-key")
+    if value is None:
+        return origin
+    call = Repeatable(operation.name, check_idempotency_key(value), request_hash(await request.body()))
+    return msgspec.structs.replace(origin, repeatable=call)
 
 
 Act = Callable[[Request, Origin, Any], Awaitable[Response]]

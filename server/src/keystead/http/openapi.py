@@ -32,6 +32,17 @@ _PERMISSION_QUERY = {
     ],
 }
 
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": (
+        "Makes a repetition harmless: the first successful answer is kept for 24 hours and given again to a call with "
+        "the same key and body; with another body the answer is 409."
+    ),
+    "schema": {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!-~]{16,255}$"},
+}
+
 _EVERYWHERE = (ErrorCode.BAD_REQUEST, ErrorCode.INTERNAL_SERVER_ERROR)
 _WITH_ROOT_KEY = (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.TOO_MANY_REQUESTS)
 
@@ -129,6 +140,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.method == GET:
         entry["parameters"] = _parameters(operation)
     else:
+        if operation.keeps_answers:
+            entry["parameters"] = [_IDEMPOTENCY_KEY]
         entry["requestBody"] = {"required": True, "content": {_JSON: {"schema": _schema(operation.request)}}}
     return entry
 
@@ -147,6 +160,8 @@ def _description(operation: Operation) -> str:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     codes = {*_EVERYWHERE, *operation.errors, *(_WITH_ROOT_KEY if operation.authenticated else ())}
+    if operation.keeps_answers:
+        codes.add(ErrorCode.CONFLICT)
     statuses = {STATUSES[code] for code in codes} | {431, 503} | ({414} if operation.method == GET else {408, 413})
     success: dict[str, Any] = {"description": "Success.", "content": {_JSON: {"schema": _schema(operation.answer)}}}
     if operation is VERIFY_KEY:

@@ -27,6 +27,7 @@ from keystead.core.ids import IdPrefix
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
 from keystead.service.audit import Trail, api_resource, given_members
+from keystead.service.changes import Changes
 from keystead.service.failures import bad_request, not_found, precondition_failed
 from keystead.service.ids import Ids
 
@@ -44,8 +45,9 @@ _DELETED_AT_ONCE = 1000
 class Apis:
     """The use cases of apis."""
 
-    def __init__(self, store: Store, ids: Ids) -> None:
+    def __init__(self, store: Store, changes: Changes, ids: Ids) -> None:
         self._store = store
+        self._changes = changes
         self._ids = ids
 
     async def create(self, caller: Caller, request: CreateApi) -> CreatedApi:
@@ -65,7 +67,7 @@ class Apis:
             Trail(tx, caller, self._ids).add("api.create", f"Created {api.id}", api_resource(api))
             return CreatedApi(api.id, api.name)
 
-        return await self._store.write(insert)
+        return await self._changes.write(caller, insert)
 
     async def get(self, caller: Caller, request: GetApi) -> ApiObject:
         """The api. Raises NOT_FOUND."""
@@ -86,7 +88,7 @@ class Apis:
             Trail(tx, caller, self._ids).add("api.update", f"Updated {api.id}", resource)
             return EmptyAnswer()
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def list(self, caller: Caller, request: ListPage) -> ApiPage:
         """A page of the workspace's apis, by id (other-v1 §0.6)."""
@@ -110,7 +112,7 @@ class Apis:
             trail = Trail(tx, caller, self._ids)
             return DeletedKeys(_delete_keys(tx, trail, keyspace_id, caller.now_ms, permanent=request.permanent))
 
-        return await self._store.write(delete)
+        return await self._changes.write(caller, delete)
 
     async def delete(self, caller: Caller, request: DeleteApi) -> EmptyAnswer:
         """Delete an api and its keys softly (other-v1 §1.5). Raises NOT_FOUND, PRECONDITION_FAILED when protected."""
@@ -126,7 +128,7 @@ class Apis:
                 _delete_keys(tx, trail, api.keyspace_id, caller.now_ms, permanent=False)
             return EmptyAnswer()
 
-        return await self._store.write(delete)
+        return await self._changes.write(caller, delete)
 
 
 def _delete_keys(tx: Transaction, trail: Trail, keyspace_id: str, now_ms: int, *, permanent: bool) -> int:

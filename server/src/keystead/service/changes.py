@@ -1,7 +1,8 @@
 """Changes that callers ask for: a unit of work, done once for each `Idempotency-Key` (DECISIONS D15).
 
 The look-up, the change and the kept answer are one transaction, and units run one after the other: of two equal calls
-at the same time the second finds the first one's answer. Only successes are kept; a call that failed may be tried again.
+at the same time the second finds the first one's answer. Only successes are kept: a call that failed may be tried
+again.
 """
 
 from collections.abc import Callable

@@ -24,6 +24,7 @@ from keystead.core.ids import IdPrefix
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
 from keystead.service.audit import Trail, identity_resource
+from keystead.service.changes import Changes
 from keystead.service.failures import bad_request, conflict, not_found
 from keystead.service.ids import Ids
 
@@ -33,15 +34,16 @@ META_MAX_UNITS = 64_000
 class Identities:
     """The use cases of identities."""
 
-    def __init__(self, store: Store, ids: Ids) -> None:
+    def __init__(self, store: Store, changes: Changes, ids: Ids) -> None:
         self._store = store
+        self._changes = changes
         self._ids = ids
 
     async def create(self, caller: Caller, request: CreateIdentity) -> CreatedIdentity:
         """A new identity with its ratelimits. Raises CONFLICT for a known external id or a name listed twice."""
         meta = _meta_text(request.meta)
         limits = request.ratelimits or []
-        return await self._store.write(lambda tx: self._create(tx, caller, request.external_id, meta, limits))
+        return await self._changes.write(caller, lambda tx: self._create(tx, caller, request.external_id, meta, limits))
 
     async def get(self, caller: Caller, request: GetIdentity) -> IdentityObject:
         """The identity named by id, else by external id. Raises NOT_FOUND."""
@@ -78,7 +80,7 @@ class Identities:
                 self._replace_limits(tx, caller, identity, request.ratelimits)
             return _shown(tx, identity)
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def delete(self, caller: Caller, request: DeleteIdentity) -> EmptyAnswer:
         """Remove an identity and its ratelimits; its keys stay, without an identity (§3.5). Raises NOT_FOUND."""
@@ -94,7 +96,7 @@ class Identities:
             trail.add("identity.delete", f"Deleted {identity.id}", identity_resource(identity))
             return EmptyAnswer()
 
-        return await self._store.write(delete)
+        return await self._changes.write(caller, delete)
 
     def _create(
         self, tx: Transaction, caller: Caller, external_id: str, meta: str | None, limits: list[IdentityRatelimit]

@@ -37,6 +37,7 @@ from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
 from keystead.service.apis import keyspace_of, live_api
 from keystead.service.audit import KEYSPACE, Trail, given_members, key_resource
+from keystead.service.changes import Changes
 from keystead.service.failures import bad_request, not_found, precondition_failed
 from keystead.service.identities import find_or_create_identity
 from keystead.service.ids import Ids
@@ -60,8 +61,9 @@ _RECORD_MEMBERS = ("name", "external_id", "owner_id", "meta", "expires", "remain
 class Keys:
     """Creating, reading, changing and deleting keys."""
 
-    def __init__(self, store: Store, vault: Vault, ids: Ids) -> None:
+    def __init__(self, store: Store, changes: Changes, vault: Vault, ids: Ids) -> None:
         self._store = store
+        self._changes = changes
         self._vault = vault
         self._ids = ids
 
@@ -136,11 +138,11 @@ class Keys:
             Trail(tx, caller, self._ids).add("key.delete", f"Deleted {key.id}", key_resource(key))
             return EmptyAnswer()
 
-        return await self._store.write(remove)
+        return await self._changes.write(caller, remove)
 
     async def create(self, caller: Caller, request: CreateKey) -> CreatedKey:
         """A new key and its secret (§3.4). Raises NOT_FOUND, PRECONDITION_FAILED, BAD_REQUEST, FORBIDDEN."""
-        return await self._store.write(lambda tx: self._create(tx, caller, request))
+        return await self._changes.write(caller, lambda tx: self._create(tx, caller, request))
 
     async def update(self, caller: Caller, request: UpdateKey) -> EmptyAnswer:
         """Change what is given, all or nothing (§3.6). Raises NOT_FOUND, FORBIDDEN, BAD_REQUEST."""
@@ -151,7 +153,7 @@ class Keys:
             self._update(tx, caller, key, request)
             return EmptyAnswer()
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def update_remaining(self, caller: Caller, request: UpdateRemaining) -> RemainingAnswer:
         """Set, raise or lower a balance; the new one (§3.7). Raises NOT_FOUND, FORBIDDEN, BAD_REQUEST."""
@@ -168,7 +170,7 @@ class Keys:
             Trail(tx, caller, self._ids).add("key.update", description, keyspace, key_resource(key))
             return RemainingAnswer(account.remaining)
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def add_permissions(self, caller: Caller, request: ChangePermissions) -> list[NamedObject]:
         """Attach permissions; all that are attached then (§3.9). Raises NOT_FOUND, FORBIDDEN."""
@@ -178,7 +180,7 @@ class Keys:
             key, _ = live_key(tx, request.key_id, caller)
             return _named(permissions_of_key(tx, key, caller, self._ids).add(wanted, [CREATE_PERMISSION]))
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def remove_permissions(self, caller: Caller, request: ChangePermissions) -> EmptyAnswer:
         """Detach permissions (§3.10). Raises NOT_FOUND for the key."""
@@ -189,7 +191,7 @@ class Keys:
             permissions_of_key(tx, key, caller, self._ids).remove(wanted)
             return EmptyAnswer()
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def set_permissions(self, caller: Caller, request: ChangePermissions) -> list[NamedObject]:
         """Make the direct permissions exactly the selected ones (§3.11). Raises NOT_FOUND, FORBIDDEN, BAD_REQUEST."""
@@ -200,7 +202,7 @@ class Keys:
             refuse_all_empty("permissions", wanted)
             return _named(permissions_of_key(tx, key, caller, self._ids).replace(wanted, [CREATE_PERMISSION]))
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def add_roles(self, caller: Caller, request: ChangeRoles) -> list[NamedObject]:
         """Attach roles; all that are attached then (§3.12). Raises NOT_FOUND, FORBIDDEN."""
@@ -211,7 +213,7 @@ class Keys:
             # The first server asked for create_permission here by a slip; root keys made for it keep working (Q5).
             return _named(roles_of_key(tx, key, caller, self._ids).add(wanted, [CREATE_ROLE, CREATE_PERMISSION]))
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def remove_roles(self, caller: Caller, request: ChangeRoles) -> EmptyAnswer:
         """Detach roles (§3.13). Raises NOT_FOUND for the key."""
@@ -222,7 +224,7 @@ class Keys:
             roles_of_key(tx, key, caller, self._ids).remove(wanted)
             return EmptyAnswer()
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     async def set_roles(self, caller: Caller, request: ChangeRoles) -> list[NamedObject]:
         """Make the roles exactly the selected ones (§3.14). Raises NOT_FOUND, FORBIDDEN, BAD_REQUEST."""
@@ -233,7 +235,7 @@ class Keys:
             refuse_all_empty("roles", wanted)
             return _named(roles_of_key(tx, key, caller, self._ids).replace(wanted, [CREATE_ROLE]))
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
     # createKey, in the order of §3.4
 

@@ -12,9 +12,10 @@ from keystead.core.entities import Api, QueuedKey
 from keystead.core.ids import IdPrefix
 from keystead.core.secrets import hash_secret, is_hash
 from keystead.encryption import SECRET_MAX_BYTES
-from keystead.ports import Store, Transaction
+from keystead.ports import Transaction
 from keystead.service.access import Caller
 from keystead.service.apis import keyspace_of, live_api
+from keystead.service.changes import Changes
 from keystead.service.failures import bad_request, conflict, not_found
 from keystead.service.ids import Ids
 from keystead.service.imported_keys import ImportedKey, attachable, imported_key, insert_imported
@@ -27,8 +28,8 @@ _log = structlog.get_logger()
 class Migrations:
     """The use cases of imports."""
 
-    def __init__(self, store: Store, vault: Vault, ids: Ids, queue: MigrationQueue) -> None:
-        self._store = store
+    def __init__(self, changes: Changes, vault: Vault, ids: Ids, queue: MigrationQueue) -> None:
+        self._changes = changes
         self._vault = vault
         self._ids = ids
         self._queue = queue
@@ -40,7 +41,7 @@ class Migrations:
         PRECONDITION_FAILED for its api, BAD_REQUEST for its content; then CONFLICT for a known hash.
         """
         hashes = [_hash_of_plaintext(item) or _given_hash(item) for item in request]
-        made = await self._store.write(lambda tx: self._create(tx, caller, request, hashes))
+        made = await self._changes.write(caller, lambda tx: self._create(tx, caller, request, hashes))
         _warn_of_dead(hashes, caller)
         return made
 
@@ -52,7 +53,7 @@ class Migrations:
         if any(item.plaintext is not UNSET for item in request.keys):
             caller.require("api.*.encrypt_key", f"api.{request.api_id}.encrypt_key")
         hashes = [_given_hash(item) or _hash_of_plaintext(item) for item in request.keys]
-        queued = await self._store.write(lambda tx: self._enqueue(tx, caller, request, hashes))
+        queued = await self._changes.write(caller, lambda tx: self._enqueue(tx, caller, request, hashes))
         _warn_of_dead(hashes, caller)
         self._queue.wake()
         return queued

@@ -21,6 +21,7 @@ from keystead.core.entities import Permission, Role
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
 from keystead.service.audit import Trail, permission_resource, role_resource
+from keystead.service.changes import Changes
 from keystead.service.failures import not_found
 from keystead.service.ids import Ids
 from keystead.service.links import (
@@ -36,18 +37,21 @@ from keystead.service.links import (
 class Permissions:
     """The use cases of permissions and roles."""
 
-    def __init__(self, store: Store, ids: Ids) -> None:
+    def __init__(self, store: Store, changes: Changes, ids: Ids) -> None:
         self._store = store
+        self._changes = changes
         self._ids = ids
 
     async def create(self, caller: Caller, request: CreatePermission) -> CreatedPermission:
         """A new permission. Raises CONFLICT when its slug is taken."""
         slug = request.name if request.slug is UNSET else request.slug
         description = or_none(request.description)
-        made = await self._store.write(
-            lambda tx: create_permission(tx, caller, self._ids, request.name, slug, description)
-        )
-        return CreatedPermission(made.id)
+
+        def create(tx: Transaction) -> CreatedPermission:
+            made = create_permission(tx, caller, self._ids, request.name, slug, description)
+            return CreatedPermission(made.id)
+
+        return await self._changes.write(caller, create)
 
     async def get(self, caller: Caller, request: GetPermission) -> PermissionObject:
         """The permission. Raises NOT_FOUND."""
@@ -68,13 +72,16 @@ class Permissions:
             trail.add("permission.delete", f"Deleted {permission.id}", permission_resource(permission))
             return EmptyAnswer()
 
-        return await self._store.write(delete)
+        return await self._changes.write(caller, delete)
 
     async def create_role(self, caller: Caller, request: CreateRole) -> CreatedRole:
         """A new role without permissions. Raises CONFLICT when its name is taken."""
         description = or_none(request.description)
-        made = await self._store.write(lambda tx: create_role(tx, caller, self._ids, request.name, description))
-        return CreatedRole(made.id)
+
+        def create(tx: Transaction) -> CreatedRole:
+            return CreatedRole(create_role(tx, caller, self._ids, request.name, description).id)
+
+        return await self._changes.write(caller, create)
 
     async def get_role(self, caller: Caller, request: GetRole) -> RoleObject:
         """The role, without its permissions. Raises NOT_FOUND."""
@@ -94,7 +101,7 @@ class Permissions:
             Trail(tx, caller, self._ids).add("role.delete", f"Deleted {role.id}", role_resource(role))
             return EmptyAnswer()
 
-        return await self._store.write(delete)
+        return await self._changes.write(caller, delete)
 
     async def set_role_permissions(self, caller: Caller, request: SetRolePermissions) -> list[NamedObject]:
         """Make a role's permissions exactly the selected ones; the new set.
@@ -109,7 +116,7 @@ class Permissions:
             links = permissions_of_role(tx, role, caller, self._ids)
             return [NamedObject(p.id, p.name) for p in links.replace(wanted, [CREATE_PERMISSION])]
 
-        return await self._store.write(change)
+        return await self._changes.write(caller, change)
 
 
 def _permission(tx: Transaction, caller: Caller, permission_id: str) -> Permission:

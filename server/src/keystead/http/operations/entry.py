@@ -55,10 +55,16 @@ class Operation:
     authenticated: bool = True
     extension: bool = False
     success: int = 200
+    ignores_idempotency_key: bool = False
     tags: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tags", (self.name.partition(".")[0],))
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether a call with the `Idempotency-Key` of an earlier one gets that one's answer (DECISIONS D15)."""
+        return self.method == POST and not self.ignores_idempotency_key
 
     @property
     def path(self) -> str:

@@ -40,6 +40,7 @@ VERIFY_KEY = Operation(
     VerificationRequest,
     keys.VerificationAnswer,
     _verify,
+    ignores_idempotency_key=True,
     authenticated=False,
     errors=(ErrorCode.FORBIDDEN,),
 )
@@ -65,6 +66,7 @@ KEYS = (
         keys.Whoami,
         keys.WhoamiAnswer,
         lambda services, caller, request: services.keys.whoami(caller, request),
+        ignores_idempotency_key=True,
         needs=(of_api("read_key"),),
         errors=NOT_FOUND,
     ),

@@ -17,6 +17,7 @@ LIMIT = Operation(
     ),
     errors=NOT_FOUND,
     audit=("ratelimitNamespace.create", "ratelimit.success", "ratelimit.denied"),
+    ignores_idempotency_key=True,
 )
 
 RATELIMITS = (
