@@ -24,6 +24,7 @@ ALLOWED = {
     "limiters": {"core"},
     "sinks": {"core", "clock", "stores"},
     "http": {"core", "contract", "service", "clock"},
+    "commands": {"core", "contract", "service", "clock", "control", "http"},
     "cli": {"core", "config", "logs", "control", "assembly", "http"},
 }
 """Parts that are not listed (`assembly`, `testing`, `__main__`) put everything together and may import anything."""

@@ -259,6 +259,20 @@ def test_pairs_come_together(given: dict[str, str], missing: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("days", "allowed"),
+    [((90, 400, 0), True), ((30, 30, 30), True), ((0, 0, 0), True), ((0, 400, 0), False), ((90, 400, 399), False)],
+)
+def test_longer_slices_are_kept_longer(days: tuple[int, int, int], allowed: bool) -> None:
+    """Hours are never kept longer than days, nor days than months; 0 is for ever."""
+    names = [f"analytics_{length}_retention_days" for length in ("hourly", "daily", "monthly")]
+    given = dict(zip(names, days, strict=True))
+    if allowed:
+        assert tuple(Settings(**given).analytics_retention_days.values()) == days
+    else:
+        assert "is less than analytics_" in refusal(**given)
+
+
+@pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"prot = 3000", "did you mean port?"),

@@ -32,8 +32,14 @@ from keystead.core.errors import ErrorCode, KeysteadError, StartupError
 Command = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """Does one command: arguments in, result out; KeysteadError and StartupError reach the caller as they are."""
 
+Perform = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""Has a command done: its name and its arguments in, its result out."""
+
 MAX_LINE_BYTES = 256 * 1024
-"""The longest request and the longest answer."""
+"""The longest request."""
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""The longest answer: a page of a hundred keys fits with the largest `meta` that keys and identities can have."""
 
 STARTUP_CODE = "STARTUP_ERROR"
 """The code on the socket of a StartupError; every other code is an ErrorCode."""
@@ -332,7 +338,7 @@ def _exchange(connection: socket.socket, request: bytes) -> dict[str, Any]:
     try:
         connection.sendall(request)
         with connection.makefile("rb") as stream:
-            answer = json.loads(stream.readline(MAX_LINE_BYTES))
+            answer = json.loads(stream.readline(MAX_ANSWER_BYTES))
     except (OSError, ValueError):
         # Sent but not answered: it may have been done, so doing it again by ourselves would be wrong.
         raise StartupError("the server did not answer; look whether the change was made") from None

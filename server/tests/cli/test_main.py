@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import datetime
 import json
-import logging
-import os
 import subprocess
 import sys
 import threading
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,30 +20,10 @@ from typer.testing import CliRunner, Result
 
 from keystead.cli.main import app
 from keystead.config import Settings, markdown
-from keystead.control import Command, ControlServer, DatabaseLock, choose_socket_path
+from keystead.control import Command, ControlServer, DatabaseLock, Perform, choose_socket_path
 from keystead.core.errors import ErrorCode, KeysteadError, StartupError
 
 ROOT_KEY = "unkey_3ZFTVMJ69MaQg71pn85SRmbU"
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty working directory, an environment without our variables; logging is put back afterwards."""
-    for name in list(os.environ):
-        if name.startswith("KEYSTEAD_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    for handler in handlers:
-        root.removeHandler(handler)
-    yield tmp_path
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-    for handler in handlers:
-        root.addHandler(handler)
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 class Recorder:
@@ -79,10 +56,15 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
 
     @contextlib.contextmanager
-    def offline(settings: Settings) -> Iterator[Mapping[str, Command]]:
+    def offline(settings: Settings) -> Iterator[Perform]:
         recorder.settings = settings
+        commands = recorder.commands("offline")
+
+        async def perform(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            return await commands[name](arguments)
+
         with DatabaseLock(settings.database_path):
-            yield recorder.commands("offline")
+            yield lambda name, arguments: asyncio.run(perform(name, arguments))
 
     def serve(settings: Settings) -> int:
         recorder.settings = settings

@@ -4,9 +4,10 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,13 +17,14 @@ from structlog.testing import capture_logs
 
 from keystead.clock import ManualClock
 from keystead.core.events import encode_event, encode_subject
-from keystead.core.series import COUNTED_OUTCOMES, DAY_MS, HOUR_MS, Slice
-from keystead.sinks import segments, tables
+from keystead.core.series import COUNTED_OUTCOMES, DAY_MS, HOUR_MS, Group, SeriesQuery, Slice
+from keystead.sinks import numbers, segments, tables
 from keystead.sinks.analytics import Analytics, DayCounts, PositionMoved, open_engine
 from keystead.sinks.merge import Counts
 from keystead.sinks.segments import Position
 from keystead.sinks.spool import Spool
 from keystead.sinks.transfer import Lag, Transfer
+from keystead.sinks.upkeep import Upkeep
 from keystead.stores import migrate
 from keystead.testing.schema import differences
 
@@ -339,6 +341,139 @@ def test_thread_transfers_and_stop_drains(tmp_path: Path, empty_database: Path) 
     process.transfer.stop()
     assert totals(process.engine) == {"key_1": 2}
     process.stop()
+
+
+def test_counts_of_the_first_schema_are_carried_over(tmp_path: Path) -> None:
+    """An upgrade keeps every count, by key, identity and tags, and makes days, months and totals of them."""
+    engine = open_engine(tmp_path / "analytics.db")
+    migrate.upgrade(engine, tables.MIGRATIONS, "0001")
+    later_ms = NOW_MS + 31 * DAY_MS + HOUR_MS
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO verification_subjects VALUES (1, 'ws', 'ks', 'key_1', '', '', '[]'), "
+            """(2, 'ws', 'ks', 'key_1', 'id_1', 'old name', '["b","a"]'), """
+            """(3, 'ws', 'ks', 'key_1', 'id_1', 'new name', '["b","a"]'), (4, 'ws', 'ks_2', 'key_2', '', '', '["b"]')"""
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO verifications_hourly VALUES (1, ?, 1, 2, 3, 4, 5, 6, 7), (2, ?, 1, 0, 0, 0, 0, 0, 0), "
+            "(3, ?, 1, 0, 0, 0, 0, 0, 0), (4, ?, 0, 0, 0, 1, 0, 0, 0), (1, ?, 1, 0, 0, 0, 0, 0, 0)",
+            (NOW_MS, NOW_MS, NOW_MS, NOW_MS, later_ms),
+        )
+    migrate.upgrade(engine, tables.MIGRATIONS, tables.HEAD)
+    assert totals(engine) == {"key_1": 31, "key_2": 1}
+    analytics = Analytics(engine)
+
+    def ask(slice_: Slice | None = None, *groups: Group, **more: Any) -> list[tuple[Any, ...]]:
+        query = SeriesQuery("ks", 0, later_ms, slice=slice_, groups=frozenset(groups), **more)
+        return [(*row[1:], sum(row.counts)) for row in analytics.series(query, 100)]
+
+    assert ask(Slice.MONTH) == [(NOW_MS, *[None] * 4, 30), (NOW_MS + 31 * DAY_MS, *[None] * 4, 1)]
+    assert ask(None, Group.IDENTITY) == [(None, None, "id_1", None, None, 2)]
+    assert ask(None, Group.TAG, tags=("a",)) == [(None, None, None, None, "a", 2), (None, None, None, None, "b", 2)]
+    assert ask(None, Group.KEY, identity_id="id_1") == [(None, "key_1", None, None, None, 2)]
+    analytics.close()
+
+
+def test_what_is_no_longer_kept_is_deleted_in_small_steps(process: Process) -> None:
+    """Old slices are in no answer at once, their rows go a few at a time, and newer ones and other lengths stay."""
+    old, new = (
+        (event(f"key_{n}", tags=(f"t{n}",), identity_id="id_1") for n in range(2)),
+        event(time_ms=NOW_MS + DAY_MS),
+    )
+    send(process, *old, new)
+    process.transfer.transfer_once()
+    days = {Slice.HOUR: 1, Slice.DAY: 0, Slice.MONTH: 0}
+    hours = SeriesQuery("ks_1", NOW_MS, NOW_MS + 3 * DAY_MS, slice=Slice.HOUR)
+    process.analytics.keep(days, NOW_MS + DAY_MS + HOUR_MS)  # a day that is not over for long enough
+    assert len(process.analytics.series(hours, 100)) == 2
+    assert process.analytics.keep(days, NOW_MS + 2 * DAY_MS)
+    assert [row.time_ms for row in process.analytics.series(hours, 100)] == [NOW_MS + DAY_MS]
+    # Two rows by key; one total of the keyspace, one of the identity, two of the lists.
+    assert [process.analytics.delete_some(1) for _ in range(7)] == [1, 1, 1, 1, 1, 1, 0]
+    assert rows_in(process.engine, tables.counts_hourly) == 1
+    assert rows_in(process.engine, tables.totals_hourly) == 2
+    assert rows_in(process.engine, tables.counts_daily) == 3
+    # Raising the setting brings nothing back, and what arrives late is not answered either.
+    assert not process.analytics.keep({**days, Slice.HOUR: 0}, NOW_MS + 2 * DAY_MS)
+    send(process, event())
+    process.transfer.transfer_once()
+    assert [row.time_ms for row in process.analytics.series(hours, 100)] == [NOW_MS + DAY_MS]
+
+
+def rows_in(engine: sa.Engine, table: sa.Table) -> int:
+    """How many rows a table has."""
+    with engine.connect() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+
+class RecordedKeeper:
+    """Counts that only remember what they were asked; `left` rows are to be deleted."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.kept: list[int] = []
+
+    def keep(self, days: Mapping[Slice, int], now_ms: int) -> bool:
+        self.kept.append(now_ms)
+        return False
+
+    def delete_some(self, max_rows: int) -> int:
+        deleted = min(max_rows, self.left)
+        self.left -= deleted
+        return deleted
+
+
+def test_upkeep_is_bounded_and_looks_again_when_a_day_is_over() -> None:
+    """A run deletes a bounded number of rows, leftovers of an earlier process too, and asks for nothing new in vain."""
+    clock, counts = ManualClock(NOW_MS), RecordedKeeper(100_000)
+    upkeep = Upkeep(counts, clock, dict.fromkeys(Slice, 1))
+    assert upkeep.run(lambda: True)
+    assert counts.left == 100_000
+    assert upkeep.run()
+    assert counts.left == 60_000
+    assert upkeep.run()
+    assert not upkeep.run()
+    assert counts.left == 0
+    counts.left = 5
+    assert not upkeep.run()
+    assert counts.left == 5
+    clock.advance(DAY_MS)
+    upkeep.run()
+    assert counts.kept == [NOW_MS, NOW_MS + DAY_MS]
+
+
+def test_failing_upkeep_is_reported_and_tried_again(tmp_path: Path, empty_database: Path) -> None:
+    """A failure while tidying leaves the thread and the transfer alive."""
+    shutil.copy(empty_database, tmp_path / "analytics.db")
+    process = Process(tmp_path)
+    tidied = threading.Event()
+
+    class Failing(RecordedKeeper):
+        def keep(self, days: Mapping[Slice, int], now_ms: int) -> bool:
+            self.kept.append(now_ms)
+            if len(self.kept) == 1:
+                raise OSError("the disk is away")
+            tidied.set()
+            return False
+
+    upkeep = Upkeep(Failing(0), ManualClock(NOW_MS), dict.fromkeys(Slice, 1))
+    process.transfer = Transfer(process.spool, process.analytics, interval_s=0.001, upkeep=upkeep)
+    with capture_logs() as logs:
+        process.transfer.start()
+        assert tidied.wait(timeout=30)
+        process.stop()
+    assert [entry["event"] for entry in logs] == ["verification_upkeep_failed"]
+
+
+def test_many_names_do_not_stay_in_memory(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that were given are looked up again once too many are remembered, and stay what they were."""
+    monkeypatch.setattr(numbers, "_MAX_REMEMBERED", 3)
+    for _ in range(2):
+        send(process, *(event(f"key_{n}", tags=(f"t{n}",), identity_id=f"id_{n}") for n in range(5)))
+        process.transfer.transfer_once()
+    assert totals(process.engine) == {f"key_{n}": 2 for n in range(5)}
+    assert rows_in(process.engine, tables.keys) == rows_in(process.engine, tables.tag_lists) == 5
+    assert rows_in(process.engine, tables.identities) == rows_in(process.engine, tables.tags) == 5
 
 
 class Killed(Exception):

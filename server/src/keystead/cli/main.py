@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from keystead.cli import operations
+from keystead.cli import apis, encryption, identities, keys, migrations, permissions, root_keys, workspaces
 from keystead.cli.options import Config, Database, read_settings
+from keystead.cli.output import Table
 from keystead.cli.serve import serve
 from keystead.core.errors import KeysteadError, StartupError
 
@@ -42,9 +43,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
-app.add_typer(operations.root_key, name="root-key")
-app.add_typer(operations.workspace, name="workspace")
-app.add_typer(operations.encryption, name="encryption")
+app.add_typer(workspaces.app, name="workspace")
+app.add_typer(root_keys.app, name="root-key")
+app.add_typer(apis.app, name="api")
+app.add_typer(keys.app, name="key")
+app.add_typer(identities.app, name="identity")
+app.add_typer(permissions.role, name="role")
+app.add_typer(permissions.permission, name="permission")
+app.add_typer(migrations.app, name="migration")
+app.add_typer(encryption.app, name="encryption")
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,21 +95,18 @@ def config(
     views = describe(read_settings(database_url=database, config=config))
     rows = [(view.name, view.value, view.origin) for view in views]
     if sys.stdout.isatty():
-        _print_table(rows)
+        Table(("setting", "value", "from")).add(rows)
     else:
         for row in rows:
             typer.echo("\t".join(row))
 
 
-def _print_table(rows: list[tuple[str, str, str]]) -> None:
-    from rich import print as show
-    from rich.table import Table
-    from rich.text import Text
+@app.command()
+def commands() -> None:
+    """Print the page docs/command-line.md: every command with its options."""
+    from keystead.cli.reference import markdown
 
-    table = Table("setting", "value", "from", box=None)
-    for row in rows:
-        table.add_row(*map(Text, row))  # as text: a value may look like markup
-    show(table)
+    typer.echo(markdown(typer.main.get_command(app)), nl=False)
 
 
 def run() -> None:

@@ -14,6 +14,12 @@ Database = Annotated[
     typer.Option(metavar="URL", help="sqlite:///PATH or a path; else KEYSTEAD_DATABASE_URL, else keystead.db."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, for scripts.")]
+Workspace = Annotated[
+    str | None, typer.Option("--workspace", metavar="WS_ID", help="The workspace; else the default one.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Show at most so many; else all.")]
+Cursor = Annotated[str | None, typer.Option(metavar="ID", help="Start after the one with this id.")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The key's id (not the key itself).")]
 
 
 def read_settings(*, serving: bool = False, **flags: object) -> "Settings":

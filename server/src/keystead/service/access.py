@@ -34,12 +34,16 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """An authenticated root key, confined to the workspace it acts for."""
+    """Who asks: an authenticated root key, confined to the workspace it acts for.
+
+    Or the operator at the machine, in a workspace of choice; then `actor_type` and `key_id` are both `operator`.
+    """
 
     key_id: str
     workspace_id: str
     permissions: frozenset[str]
     origin: Origin
+    actor_type: str = "key"
 
     @property
     def now_ms(self) -> int:

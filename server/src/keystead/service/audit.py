@@ -68,7 +68,7 @@ def entry_of(caller: Caller, ids: Ids, event: str, description: str, resources: 
         workspace_id=caller.workspace_id,
         time_ms=origin.now_ms,
         event=event,
-        actor_type="key",
+        actor_type=caller.actor_type,
         actor_id=caller.key_id,
         description=description,
         resources=tuple(resources),

@@ -79,9 +79,9 @@ class MigrationQueue:
                     await self._note_failure(queued, outcome, now_ms)
             return len(due)
 
-    async def failed(self) -> list[QueuedKey]:
-        """The keys that were given up, in the order they were queued."""
-        return await self._store.read(lambda tx: tx.queued_keys.given_up())
+    async def failed(self, after_seq: int = 0, limit: int | None = None) -> list[QueuedKey]:
+        """The keys that were given up, in the order they were queued; only those after a `seq`, at most `limit`."""
+        return await self._store.read(lambda tx: tx.queued_keys.given_up(after_seq, limit))
 
     async def retry(self, seqs: Sequence[int] | None = None) -> int:
         """Try given-up keys anew, all or those named by their `seq`; how many that are."""

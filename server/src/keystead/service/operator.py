@@ -7,15 +7,28 @@ import re
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import UNSET
 
+from keystead.contract.apis import ListPage
 from keystead.contract.fields import utf16_length
-from keystead.contract.keys import CreatedKey
-from keystead.core.entities import Api, AuditEntry, AuditResource, Key, Permission, Workspace
+from keystead.contract.keys import CreatedKey, EmptyAnswer
+from keystead.contract.operator import (
+    ListedRootKey,
+    ListedWorkspace,
+    ListRootKeys,
+    RevokeRootKey,
+    RootKeyPage,
+    SetWorkspaceEnabled,
+    WorkspacePage,
+)
+from keystead.core.entities import Api, AuditResource, Key, KeyDetails, Permission, Workspace
 from keystead.core.errors import StartupError
 from keystead.core.ids import IdPrefix
 from keystead.core.permissions import EVERYTHING
 from keystead.core.secrets import DEFAULT_BYTE_LENGTH, hash_secret, new_secret, start_of
 from keystead.ports import Store, Transaction
+from keystead.service.access import Caller, Origin
+from keystead.service.audit import Trail
 from keystead.service.failures import bad_request, not_found
 from keystead.service.ids import Ids
 
@@ -25,6 +38,7 @@ ROOT_KEYS_API_ID = "api_root_keys"
 ROOT_KEYS_KEYSPACE_ID = "ks_root_keys"
 ROOT_KEY_PREFIX = "keystead"
 
+_ACTOR = "operator"
 _PERMISSION = re.compile(r"\*|[a-z]+\.[A-Za-z0-9_*.:\-]+\.[a-z_]+")
 
 
@@ -49,6 +63,15 @@ class Operator:
     async def has_root_keys(self) -> bool:
         """Whether a root key has ever been made."""
         return await self._store.read(lambda tx: not tx.keys.is_empty(ROOT_KEYS_KEYSPACE_ID))
+
+    async def acting_in(self, workspace_id: str | None, now_ms: int) -> Caller:
+        """The operator as the caller of a use case, in that workspace or the default one; may do everything.
+
+        Raises NOT_FOUND for an unknown workspace, and for the operator's own: its keys are not ordinary ones.
+        """
+        chosen = workspace_id or DEFAULT_WORKSPACE_ID
+        await self._store.read(lambda tx: _workspace(tx, chosen))
+        return operator_in(chosen, now_ms)
 
     async def create_workspace(self, name: str, now_ms: int) -> str:
         """A new workspace; its id. Raises BAD_REQUEST for an empty or overlong name."""
@@ -76,14 +99,64 @@ class Operator:
         for_workspace_id = workspace_id or DEFAULT_WORKSPACE_ID
 
         def insert(tx: Transaction) -> CreatedKey:
-            if for_workspace_id == OPERATOR_WORKSPACE_ID or tx.workspaces.get(for_workspace_id) is None:
-                raise not_found("workspace", for_workspace_id)
+            _workspace(tx, for_workspace_id)
             key = self._insert_root_key(
                 tx, secret, start_of(secret, ROOT_KEY_PREFIX), name, permissions, for_workspace_id, now_ms
             )
             return CreatedKey(key.id, secret)
 
         return await self._store.write(insert)
+
+    async def workspaces(self, request: ListPage) -> WorkspacePage:
+        """A page of the workspaces, by id, without the operator's own."""
+
+        def page(tx: Transaction) -> WorkspacePage:
+            # One more than asked for: the operator's own may be among them.
+            found = [w for w in tx.workspaces.page(request.cursor, request.limit + 1) if w.id != OPERATOR_WORKSPACE_ID]
+            shown = [ListedWorkspace(w.id, w.name, w.enabled, w.created_at_ms) for w in found[: request.limit]]
+            return WorkspacePage(shown, tx.workspaces.count() - 1, shown[-1].id if shown else UNSET)
+
+        return await self._store.read(page)
+
+    async def set_workspace_enabled(self, request: SetWorkspaceEnabled, now_ms: int) -> EmptyAnswer:
+        """Enable or disable a workspace, from the next request on. Raises NOT_FOUND."""
+
+        def change(tx: Transaction) -> EmptyAnswer:
+            workspace = _workspace(tx, request.id)
+            if workspace.enabled != request.enabled:
+                tx.workspaces.set_enabled(workspace.id, request.enabled)
+                meta = {"enabled": msgspec.json.encode(request.enabled).decode()}
+                resource = AuditResource("workspace", workspace.id, workspace.name, meta)
+                self._note(tx, workspace.id, "workspace.update", resource, now_ms)
+            return EmptyAnswer()
+
+        return await self._store.write(change)
+
+    async def root_keys(self, request: ListRootKeys) -> RootKeyPage:
+        """A page of the root keys that are not revoked, by id, never with a secret. Raises NOT_FOUND."""
+
+        def page(tx: Transaction) -> RootKeyPage:
+            for_id = request.workspace_id
+            if for_id is not None:
+                _workspace(tx, for_id)
+            found = tx.keys.page(ROOT_KEYS_KEYSPACE_ID, request.cursor, request.limit, for_workspace_id=for_id)
+            shown = [_listed_root_key(details) for details in found]
+            return RootKeyPage(shown, tx.keys.count(ROOT_KEYS_KEYSPACE_ID, for_id), shown[-1].id if shown else UNSET)
+
+        return await self._store.read(page)
+
+    async def revoke_root_key(self, request: RevokeRootKey, now_ms: int) -> EmptyAnswer:
+        """Delete a root key softly; it is dead on the next request. Raises NOT_FOUND."""
+
+        def revoke(tx: Transaction) -> EmptyAnswer:
+            key = tx.keys.find(request.key_id)
+            if key is None or key.for_workspace_id is None:
+                raise not_found("root key", request.key_id)
+            tx.keys.replace(msgspec.structs.replace(key, deleted_at_ms=now_ms, updated_at_ms=now_ms))
+            self._note(tx, key.for_workspace_id, "key.delete", AuditResource("key", key.id, key.name), now_ms)
+            return EmptyAnswer()
+
+        return await self._store.write(revoke)
 
     async def ensure_root_key(self, secret: str, now_ms: int) -> None:
         """Guarantee a root key with this plaintext and the permission `*` for the default workspace.
@@ -162,14 +235,30 @@ class Operator:
         return [found[slug] for slug in unique]
 
     def _note(self, tx: Transaction, workspace_id: str, event: str, resource: AuditResource, now_ms: int) -> None:
-        entry = AuditEntry(
-            id=self._ids.new(IdPrefix.AUDIT_ENTRY, now_ms),
-            workspace_id=workspace_id,
-            time_ms=now_ms,
-            event=event,
-            actor_type="operator",
-            actor_id="operator",
-            description=f"{event} {resource.id}",
-            resources=(resource,),
-        )
-        tx.audit.add([entry])
+        Trail(tx, operator_in(workspace_id, now_ms), self._ids).add(event, f"{event} {resource.id}", resource)
+
+
+def operator_in(workspace_id: str, now_ms: int) -> Caller:
+    """The operator acting in a workspace; the audit log will say so."""
+    return Caller(_ACTOR, workspace_id, frozenset({EVERYTHING}), Origin(now_ms, ""), actor_type=_ACTOR)
+
+
+def _workspace(tx: Transaction, workspace_id: str) -> Workspace:
+    """A workspace for keys of customers. Raises NOT_FOUND."""
+    workspace = tx.workspaces.get(workspace_id)
+    if workspace is None or workspace_id == OPERATOR_WORKSPACE_ID:
+        raise not_found("workspace", workspace_id)
+    return workspace
+
+
+def _listed_root_key(details: KeyDetails) -> ListedRootKey:
+    key = details.key
+    return ListedRootKey(
+        id=key.id,
+        name=key.name,
+        workspace_id=key.for_workspace_id or "",
+        permissions=list(details.permission_slugs),
+        created_at=key.created_at_ms,
+        enabled=key.enabled,
+        start=key.start,
+    )

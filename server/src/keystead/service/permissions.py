@@ -2,8 +2,10 @@
 
 from msgspec import UNSET
 
+from keystead.contract.apis import ListPage
 from keystead.contract.fields import or_none, or_unset
 from keystead.contract.keys import EmptyAnswer, NamedObject
+from keystead.contract.operator import ListedRole, PermissionPage, RolePage
 from keystead.contract.permissions import (
     CreatedPermission,
     CreatedRole,
@@ -62,6 +64,16 @@ class Permissions:
         found = await self._store.read(lambda tx: tx.permissions.all(caller.workspace_id))
         return [_shown_permission(permission) for permission in found]
 
+    async def page(self, caller: Caller, request: ListPage) -> PermissionPage:
+        """A page of the workspace's permissions, by id."""
+
+        def page(tx: Transaction) -> PermissionPage:
+            found = tx.permissions.page(caller.workspace_id, request.cursor, request.limit)
+            total = tx.permissions.count(caller.workspace_id)
+            return PermissionPage(list(map(_shown_permission, found)), total, found[-1].id if found else UNSET)
+
+        return await self._store.read(page)
+
     async def delete(self, caller: Caller, request: DeletePermission) -> EmptyAnswer:
         """Remove a permission, from keys and roles too (§2.4, D10). Raises NOT_FOUND."""
 
@@ -91,6 +103,19 @@ class Permissions:
         """Every role of the workspace, in order of creation."""
         found = await self._store.read(lambda tx: tx.roles.all(caller.workspace_id))
         return [_shown_role(role) for role in found]
+
+    async def page_of_roles(self, caller: Caller, request: ListPage) -> RolePage:
+        """A page of the workspace's roles with their permissions, by id."""
+
+        def page(tx: Transaction) -> RolePage:
+            found = tx.roles.page(caller.workspace_id, request.cursor, request.limit)
+            roles = [
+                ListedRole(r.id, r.name, [p.slug for p in tx.roles.permissions(r.id)], or_unset(r.description))
+                for r in found
+            ]
+            return RolePage(roles, tx.roles.count(caller.workspace_id), found[-1].id if found else UNSET)
+
+        return await self._store.read(page)
 
     async def delete_role(self, caller: Caller, request: DeleteRole) -> EmptyAnswer:
         """Remove a role; its keys stay, without it and what it gave them (§2.8, D10). Raises NOT_FOUND."""

@@ -52,6 +52,7 @@ class SqlKeys:
         *,
         identity_id: str | None = None,
         owner_id: str | None = None,
+        for_workspace_id: str | None = None,
     ) -> list[KeyDetails]:
         """See `ports.Keys.page`."""
         statement = _live_keys().where(tables.keys.c.keyspace_id == keyspace_id, tables.keys.c.id > after_id)
@@ -59,13 +60,18 @@ class SqlKeys:
             statement = statement.where(tables.keys.c.identity_id == identity_id)
         if owner_id is not None:
             statement = statement.where(tables.keys.c.owner_id == owner_id)
+        if for_workspace_id is not None:
+            statement = statement.where(tables.keys.c.for_workspace_id == for_workspace_id)
         rows = self._connection.execute(statement.order_by(tables.keys.c.id).limit(limit))
         return details_of(self._connection, [key_of(row._mapping) for row in rows])
 
-    def count(self, keyspace_id: str) -> int:
+    def count(self, keyspace_id: str, for_workspace_id: str | None = None) -> int:
         """See `ports.Keys.count`."""
         live = tables.keys.c.keyspace_id == keyspace_id, tables.keys.c.deleted_at_ms.is_(None)
-        return self._connection.execute(select(func.count()).where(*live)).scalar_one()
+        statement = select(func.count()).where(*live)
+        if for_workspace_id is not None:
+            statement = statement.where(tables.keys.c.for_workspace_id == for_workspace_id)
+        return self._connection.execute(statement).scalar_one()
 
     def known_hashes(self, hashes: Sequence[str]) -> set[str]:
         """See `ports.Keys.known_hashes`."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, delete, insert, select
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from keystead.core.entities import Permission, Role
@@ -43,6 +43,14 @@ class SqlPermissions:
         """See `ports.Permissions.all`."""
         return _all(self._connection, tables.permissions, Permission, workspace_id)
 
+    def page(self, workspace_id: str, after_id: str, limit: int) -> list[Permission]:
+        """See `ports.Permissions.page`."""
+        return _page(self._connection, tables.permissions, Permission, workspace_id, after_id, limit)
+
+    def count(self, workspace_id: str) -> int:
+        """See `ports.Permissions.count`."""
+        return _count(self._connection, tables.permissions, workspace_id)
+
     def insert(self, workspace_id: str, permission: Permission, now_ms: int) -> None:
         """See `ports.Permissions.insert`."""
         _insert(self._connection, tables.permissions, workspace_id, permission, now_ms)
@@ -73,6 +81,14 @@ class SqlRoles:
     def all(self, workspace_id: str) -> list[Role]:
         """See `ports.Roles.all`."""
         return _all(self._connection, tables.roles, Role, workspace_id)
+
+    def page(self, workspace_id: str, after_id: str, limit: int) -> list[Role]:
+        """See `ports.Roles.page`."""
+        return _page(self._connection, tables.roles, Role, workspace_id, after_id, limit)
+
+    def count(self, workspace_id: str) -> int:
+        """See `ports.Roles.count`."""
+        return _count(self._connection, tables.roles, workspace_id)
 
     def insert(self, workspace_id: str, role: Role, now_ms: int) -> None:
         """See `ports.Roles.insert`."""
@@ -126,6 +142,18 @@ def _in_workspace(
 
 def _all(connection: Connection, table: Table, kind: type[Named], workspace_id: str) -> list[Named]:
     return [kind(**row._mapping) for row in connection.execute(_of_workspace(table, kind, workspace_id))]
+
+
+def _page(
+    connection: Connection, table: Table, kind: type[Named], workspace_id: str, after_id: str, limit: int
+) -> list[Named]:
+    columns = (table.c[name] for name in kind.__struct_fields__)
+    statement = select(*columns).where(table.c.workspace_id == workspace_id, table.c.id > after_id)
+    return [kind(**row._mapping) for row in connection.execute(statement.order_by(table.c.id).limit(limit))]
+
+
+def _count(connection: Connection, table: Table, workspace_id: str) -> int:
+    return connection.execute(select(func.count()).where(table.c.workspace_id == workspace_id)).scalar_one()
 
 
 def _of_workspace(table: Table, kind: type[Named], workspace_id: str) -> Select[Any]:

@@ -33,9 +33,10 @@ class SqlQueuedKeys:
         earliest: int | None = self._connection.execute(select(func.min(tables.queued_keys.c.due_at_ms))).scalar_one()
         return earliest
 
-    def given_up(self) -> list[QueuedKey]:
+    def given_up(self, after_seq: int = 0, limit: int | None = None) -> list[QueuedKey]:
         """See `ports.QueuedKeys.given_up`."""
-        return self._all(_in_order().where(tables.queued_keys.c.due_at_ms.is_(None)))
+        queued = tables.queued_keys
+        return self._all(_in_order().where(queued.c.due_at_ms.is_(None), queued.c.seq > after_seq).limit(limit))
 
     def reschedule(self, seq: int, attempts: int, due_at_ms: int | None, error: str | None) -> None:
         """See `ports.QueuedKeys.reschedule`."""

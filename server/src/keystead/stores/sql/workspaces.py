@@ -1,7 +1,7 @@
 """Statements on workspaces."""
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from keystead.core.entities import Workspace
 from keystead.stores import tables
@@ -25,6 +25,16 @@ class SqlWorkspaces:
     def insert(self, workspace: Workspace) -> None:
         """See `ports.Workspaces.insert`."""
         self._connection.execute(insert(tables.workspaces), msgspec.structs.asdict(workspace))
+
+    def page(self, after_id: str, limit: int) -> list[Workspace]:
+        """See `ports.Workspaces.page`."""
+        workspaces = tables.workspaces
+        statement = select(workspaces).where(workspaces.c.id > after_id).order_by(workspaces.c.id).limit(limit)
+        return [Workspace(**row._mapping) for row in self._connection.execute(statement)]
+
+    def count(self) -> int:
+        """See `ports.Workspaces.count`."""
+        return self._connection.execute(select(func.count()).select_from(tables.workspaces)).scalar_one()
 
     def set_enabled(self, workspace_id: str, enabled: bool) -> None:
         """See `ports.Workspaces.set_enabled`."""
