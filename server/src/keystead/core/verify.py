@@ -233,9 +233,9 @@ def grant(plan: Plan, readings: Sequence[LimitReading], spend: Spend | None) -> 
 
     The limit reported is `default` when it is in effect, else the first (§4.4 [R]).
     """
-    reported = next((reading for reading in readings if reading.name == DEFAULT_LIMIT), None)
-    if reported is None and readings:
-        reported = readings[0]
+    reported = None
+    if readings:
+        reported = next((reading for reading in readings if reading.name == DEFAULT_LIMIT), readings[0])
     if spend is None:
         return Verdict(Outcome.VALID, plan.key, reported)
     return Verdict(Outcome.VALID if spend.accepted else Outcome.USAGE_EXCEEDED, plan.key, reported, spend.remaining)
