@@ -83,7 +83,7 @@ class Site:
 
 def load(site: Site, events: int, keys: int, identities: int, tag_lists: int) -> Load:
     """Send the events, in the order of their time, and carry them over as a server's thread would."""
-    draw = random.Random(1).random  # noqa: S311 - the same events every time
+    draw = random.Random(1).random
     subjects = [
         encode_subject("ws_1", KEYSPACE, f"key_{n}", f"id_{n % identities}", f"customer {n % identities}")
         for n in range(keys)
@@ -140,10 +140,15 @@ def questions(done: Load, keys: int) -> Iterable[Question]:
     yield Question("no grouping", ask(), lambda _: "all", {"all": total})
     yield Question("by month", ask(Slice.MONTH), lambda row: row.time_ms, dict(months))
     yield Question("by day", ask(Slice.DAY), lambda row: row.time_ms, dict(done.per_day))
-    yield Question("by hour, one key", ask(Slice.HOUR, key_ids=(watched,)), lambda r: r.time_ms, dict(done.watched_hours))
+    yield Question(
+        "by hour, one key", ask(Slice.HOUR, key_ids=(watched,)), lambda r: r.time_ms, dict(done.watched_hours)
+    )
     yield Question("by hour", ask(Slice.HOUR), lambda row: slice_start(row.time_ms or 0, Slice.DAY), dict(done.per_day))
     yield Question(
-        "by identity", ask(None, Group.IDENTITY), lambda r: r.identity_id, {f"id_{n}": e for n, e in done.per_identity.items()}
+        "by identity",
+        ask(None, Group.IDENTITY),
+        lambda r: r.identity_id,
+        {f"id_{n}": e for n, e in done.per_identity.items()},
     )
     yield Question("by tags", ask(None, Group.TAGS), lambda row: len(row.tags or ()) and row.tags, _by_tags(done))
     yield Question(

@@ -1,6 +1,5 @@
 """`keystead serve` as an operator meets it: it starts, refuses in one clear line, and works with the command line."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -49,12 +48,8 @@ def refusal(folder: Path, *arguments: str, **environment: str) -> str:
 
 def offline(folder: Path, command: str, **arguments: Any) -> Any:
     """What a command makes in a database that no server has open, without a process of its own."""
-    with assembly.offline(Settings(database_url=str(folder / "keystead.db"))) as commands:
-
-        async def run() -> Any:
-            return await commands[command](arguments)
-
-        return asyncio.run(run())
+    with assembly.offline(Settings(database_url=str(folder / "keystead.db"))) as perform:
+        return perform(command, arguments)
 
 
 def refusal_in_process(folder: Path, root_key: str) -> str:
