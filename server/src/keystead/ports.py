@@ -31,6 +31,9 @@ from keystead.core.window import LimitDemand, LimitReading
 
 T = TypeVar("T")
 
+SpendTold = Callable[[Spend | None, Exception | None], None]
+"""Takes the outcome of a spend: what was spent (None when the key is gone), or why it could not be tried."""
+
 
 class Unknown(Enum):
     """Says that it can not be told at once whether something exists."""
@@ -467,6 +470,9 @@ class Store(Protocol):
         Refills that are due at `now_ms` are applied first. An accepted spend is answered after its commit, and so is
         every answer that depends on one: it can not be forgotten by a crash.
         """
+
+    def begin_spend(self, key_id: str, cost: int, now_ms: int, then: SpendTold) -> None:
+        """As `spend`, but the outcome is told to `then`, later, on the event loop; it must not raise."""
 
     def find_at_once(self, hash_: str) -> VerifiableKey | Literal[Unknown.UNKNOWN] | None:
         """What can be told without waiting, from memory or from storage inside this process.

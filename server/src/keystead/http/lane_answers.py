@@ -35,6 +35,14 @@ class LaneAnswers:
         status, body = self._problems.envelope(failure, request_id)
         exchange.respond(status, body, request_id_line(request_id))
 
+    def fail_with(self, exchange: Exchange, error: Exception | None, request_id: str) -> None:
+        """Answer with whatever went wrong: what is no `KeysteadError` is logged and answered as internal."""
+        if isinstance(error, KeysteadError):
+            self.fail(exchange, error, request_id)
+            return
+        _log.error("operation_failed", operation=self._operation, request_id=request_id, exc_info=error)
+        self.fail(exchange, INTERNAL, request_id)
+
     def later(self, exchange: Exchange, answer: Coroutine[Any, Any, Answer], request_id: str) -> None:
         """Answer with what `answer` returns or raises, once it does."""
         task = asyncio.get_running_loop().create_task(self._answer(exchange, answer, request_id))
@@ -45,10 +53,7 @@ class LaneAnswers:
     async def _answer(self, exchange: Exchange, answer: Coroutine[Any, Any, Answer], request_id: str) -> None:
         try:
             body, headers = await answer
-        except KeysteadError as failure:
-            self.fail(exchange, failure, request_id)
-        except Exception:
-            _log.exception("operation_failed", operation=self._operation, request_id=request_id)
-            self.fail(exchange, INTERNAL, request_id)
+        except Exception as error:
+            self.fail_with(exchange, error, request_id)
         else:
             exchange.respond(200, body, headers)

@@ -4,6 +4,7 @@ The exact request `POST /v1/keys.verifyKey` comes straight from the protocol cla
 query string, say) come through the router and end in the same function.
 """
 
+from functools import partial
 from urllib.parse import quote
 
 from msgspec import DecodeError, ValidationError
@@ -18,7 +19,6 @@ from keystead.http.exchange import Exchange
 from keystead.http.lane_answers import Answer, LaneAnswers, request_id_line
 from keystead.http.operations import VERIFY_KEY
 from keystead.http.services import Services
-from keystead.service.verification import Later
 
 _decode = Decoder(VerificationRequest).decode
 _decode_with_care = BodyDecoder(VerificationRequest).decode
@@ -47,6 +47,7 @@ class VerifyLane:
     def __init__(self, services: Services) -> None:
         self._now_ms = services.clock.now_ms
         self._next_id = services.request_ids.next
+        self._verification = services.verification
         self._start = services.verification.start
         self._answers = LaneAnswers(VERIFY_KEY.name, services.problems)
 
@@ -55,19 +56,30 @@ class VerifyLane:
         request_id = self._next_id()
         try:
             request = read_request(body, exchange.content_type)
-            verdict = self._start(request, self._now_ms(), request_id, exchange.client_address)
+            now_ms = self._now_ms()
+            verdict = self._start(request, now_ms, request_id, exchange.client_address)
         except KeysteadError as failure:
             self._answers.fail(exchange, failure, request_id)
             return
         if isinstance(verdict, Verdict):
             exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
+        elif verdict is not None:
+            verdict.then = partial(self._conclude, exchange, request_id)
         else:
-            self._answers.later(exchange, _answer(verdict, request_id), request_id)
+            answer = self._verify(request, now_ms, request_id, exchange.client_address)
+            self._answers.later(exchange, answer, request_id)
 
+    def _conclude(self, exchange: Exchange, request_id: str, verdict: Verdict | None, error: Exception | None) -> None:
+        if verdict is not None:
+            exchange.respond(200, answers.encode(verdict, request_id), headers_of(verdict, request_id))
+        else:
+            self._answers.fail_with(exchange, error, request_id)
 
-async def _answer(later: Later, request_id: str) -> Answer:
-    verdict = await later
-    return answers.encode(verdict, request_id), headers_of(verdict, request_id)
+    async def _verify(
+        self, request: VerificationRequest, now_ms: int, request_id: str, client_address: str | None
+    ) -> Answer:
+        verdict = await self._verification.verify(request, now_ms, request_id, client_address)
+        return answers.encode(verdict, request_id), headers_of(verdict, request_id)
 
 
 def read_request(body: bytes, content_type: bytes | None) -> VerificationRequest:

@@ -1,6 +1,7 @@
 """Verifying a key: find, screen, take from limits, spend credits, conclude, record (contract keys-v1 §4)."""
 
-from collections.abc import Awaitable, Coroutine, Sequence
+import asyncio
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -21,7 +22,42 @@ from keystead.core.verify import (
 from keystead.core.window import LimitReading
 from keystead.ports import UNKNOWN, Limiter, Store, VerificationLog
 
-Later = Coroutine[Any, Any, Verdict]
+VerdictTold = Callable[[Verdict | None, Exception | None], None]
+
+
+class Pending:
+    """A verification whose credits are being spent: `then` is told the verdict, or why there is none.
+
+    It can be awaited instead. Whoever gets one sets `then` or awaits it before anything else happens.
+    """
+
+    __slots__ = ("_conclude", "then")
+
+    then: VerdictTold
+
+    def __init__(self, conclude: Callable[[Spend | None], Verdict]) -> None:
+        self._conclude = conclude
+
+    def told(self, spend: Spend | None, error: Exception | None) -> None:
+        """Takes the outcome of the spend."""
+        if error is None:
+            self.then(self._conclude(spend), None)
+        else:
+            self.then(None, error)
+
+    def __await__(self) -> Generator[Any, None, Verdict]:
+        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+
+        def tell(verdict: Verdict | None, error: Exception | None) -> None:
+            if future.done():  # nobody waits any longer
+                return
+            if verdict is not None:
+                future.set_result(verdict)
+            else:
+                future.set_exception(error or AssertionError("a verdict or an error"))
+
+        self.then = tell
+        return future.__await__()
 
 
 class Verification:
@@ -34,15 +70,14 @@ class Verification:
 
     def start(
         self, request: VerificationRequest, now_ms: int, request_id: str, client_address: str | None
-    ) -> Verdict | Later:
-        """The verdict, or what to await for it: `Later` when storage has to be waited for or credits are spent.
+    ) -> Verdict | Pending | None:
+        """The verdict, or `Pending` while credits are spent; None, and nothing taken, when `verify` has to be awaited.
 
-        Raises as `verify`, or does so when awaited. A `Later` has to be awaited, even if nobody wants to know.
+        That is when storage has to be waited for to find the key. Raises as `verify`, or tells so later.
         """
-        hash_ = hash_secret(request.key)
-        key = self._store.find_at_once(hash_)
+        key = self._store.find_at_once(hash_secret(request.key))
         if key is UNKNOWN:
-            return self._find(hash_, request, now_ms, request_id, client_address)
+            return None
         return self._judge(key, request, now_ms, request_id, client_address)
 
     async def verify(
@@ -53,13 +88,7 @@ class Verification:
         Raises BAD_REQUEST for a malformed permission query or an unknown named limit, FORBIDDEN for a disabled
         workspace, INTERNAL_SERVER_ERROR when credits have to be spent and storage takes no writes.
         """
-        verdict = self.start(request, now_ms, request_id, client_address)
-        return verdict if isinstance(verdict, Verdict) else await verdict
-
-    async def _find(
-        self, hash_: str, request: VerificationRequest, now_ms: int, request_id: str, client_address: str | None
-    ) -> Verdict:
-        key = await self._store.find(hash_)
+        key = await self._store.find(hash_secret(request.key))
         verdict = self._judge(key, request, now_ms, request_id, client_address)
         return verdict if isinstance(verdict, Verdict) else await verdict
 
@@ -70,7 +99,7 @@ class Verification:
         now_ms: int,
         request_id: str,
         client_address: str | None,
-    ) -> Verdict | Later:
+    ) -> Verdict | Pending:
         plan = screen(key, request, now_ms, client_address)
         if isinstance(plan, Verdict):
             verdict = plan
@@ -78,26 +107,28 @@ class Verification:
             readings = self._limiter.take(plan.limits, now_ms) if plan.limits else ()
             rejected = rejection(plan, readings)
             if rejected is None and plan.key.is_limited:
-                spend = self._store.spend(plan.key.key_id, plan.cost, now_ms)
-                return self._settle(spend, plan, readings, request, now_ms, request_id)
+                return self._spend(plan, readings, request, now_ms, request_id)
             verdict = rejected or grant(plan, readings, None)
         self._record(verdict, request, now_ms, request_id)
         return verdict
 
-    async def _settle(
+    def _spend(
         self,
-        spending: Awaitable[Spend | None],
         plan: Plan,
         readings: Sequence[LimitReading],
         request: VerificationRequest,
         now_ms: int,
         request_id: str,
-    ) -> Verdict:
-        spend = await spending
-        # None: deleted while this call was under way; the deletion came first.
-        verdict = NOT_FOUND if spend is None else grant(plan, readings, spend)
-        self._record(verdict, request, now_ms, request_id)
-        return verdict
+    ) -> Pending:
+        def conclude(spend: Spend | None) -> Verdict:
+            # None: deleted while this call was under way; the deletion came first.
+            verdict = NOT_FOUND if spend is None else grant(plan, readings, spend)
+            self._record(verdict, request, now_ms, request_id)
+            return verdict
+
+        pending = Pending(conclude)
+        self._store.begin_spend(plan.key.key_id, plan.cost, now_ms, pending.told)
+        return pending
 
     def _record(self, verdict: Verdict, request: VerificationRequest, now_ms: int, request_id: str) -> None:
         key = verdict.key

@@ -34,7 +34,7 @@ from keystead.core.ids import IdPrefix, new_id
 from keystead.core.overrides import Allowance, LimitedNamespace, limited_namespace
 from keystead.core.refills import refill_entry, refilled_to
 from keystead.core.verify import VerifiableKey
-from keystead.ports import UNKNOWN, Transaction
+from keystead.ports import UNKNOWN, SpendTold, Transaction
 from keystead.stores.cache import KeyCache, NamespaceCache
 from keystead.stores.migrate import upgrade
 from keystead.stores.migrations import HEAD
@@ -104,15 +104,16 @@ WHERE keys.id = s.id
 """
 
 
-class _Work:
-    """Something a caller waits for."""
+class _UnitWork:
+    """A unit of work that somebody awaits."""
 
-    __slots__ = ("error", "future", "result")
+    __slots__ = ("error", "future", "result", "unit")
 
-    def __init__(self, future: "asyncio.Future[Any]") -> None:
+    def __init__(self, future: "asyncio.Future[Any]", unit: Callable[[Transaction], Any]) -> None:
         self.future = future
+        self.unit = unit
         self.result: Any = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
     def answer(self) -> None:
         if self.future.done():  # the caller went away; what was committed stays committed
@@ -123,22 +124,24 @@ class _Work:
             self.future.set_result(self.result)
 
 
-class _UnitWork(_Work):
-    __slots__ = ("unit",)
+class _SpendWork:
+    """A spend; its outcome is told by a call, which costs a verification a quarter of a future and a task."""
 
-    def __init__(self, future: "asyncio.Future[Any]", unit: Callable[[Transaction], Any]) -> None:
-        super().__init__(future)
-        self.unit = unit
+    __slots__ = ("cost", "error", "key_id", "now_ms", "result", "then")
 
-
-class _SpendWork(_Work):
-    __slots__ = ("cost", "key_id", "now_ms")
-
-    def __init__(self, future: "asyncio.Future[Any]", key_id: str, cost: int, now_ms: int) -> None:
-        super().__init__(future)
+    def __init__(self, key_id: str, cost: int, now_ms: int, then: SpendTold) -> None:
         self.key_id = key_id
         self.cost = cost
         self.now_ms = now_ms
+        self.then = then
+        self.result: Spend | None = None
+        self.error: Exception | None = None
+
+    def answer(self) -> None:
+        self.then(self.result, self.error)
+
+
+_Work = _UnitWork | _SpendWork
 
 
 class SqliteStore:
@@ -188,8 +191,21 @@ class SqliteStore:
     def spend(self, key_id: str, cost: int, now_ms: int) -> Awaitable[Spend | None]:
         """See `ports.Store.spend`."""
         future: asyncio.Future[Spend | None] = self._loop.create_future()
-        self._gather(_SpendWork(future, key_id, cost, now_ms))
+
+        def tell(spend: Spend | None, error: Exception | None) -> None:
+            if future.done():  # the caller went away; what was spent stays spent
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(spend)
+
+        self.begin_spend(key_id, cost, now_ms, tell)
         return future
+
+    def begin_spend(self, key_id: str, cost: int, now_ms: int, then: SpendTold) -> None:
+        """See `ports.Store.begin_spend`."""
+        self._gather(_SpendWork(key_id, cost, now_ms, then))
 
     def find_at_once(self, hash_: str) -> VerifiableKey | None:
         """See `ports.Store.find_at_once`: a look-up by the driver's own cursor on the loop's thread, about 30 µs."""
@@ -314,7 +330,11 @@ class SqliteStore:
         self.cache.lift(touched)
         self.namespaces.lift(touched)
         for work in group:
-            work.answer()
+            try:
+                work.answer()
+            except Exception:
+                # One who can not take the answer must not cost the others theirs.
+                _log.exception("answer_not_taken")
 
 
 def _runs(group: list[_Work]) -> Iterator[Sequence[_Work]]:
