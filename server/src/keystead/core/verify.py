@@ -205,7 +205,10 @@ def limits_in_effect(key: VerifiableKey, request: VerificationRequest) -> tuple[
 
 
 def _demand_of(key: VerifiableKey, entry: RequestedLimit) -> LimitDemand:
-    configured = next((limit for limit in key.limits if limit.name == entry.name), None)
+    configured = None
+    for limit in key.limits:
+        if limit.name == entry.name:
+            configured = limit
     if entry.limit is not UNSET and entry.duration is not UNSET:
         scope_id = configured.scope_id if configured else key.identity_id or key.key_id
         return LimitDemand(entry.name, scope_id, entry.limit, entry.duration, entry.cost)
@@ -233,9 +236,14 @@ def grant(plan: Plan, readings: Sequence[LimitReading], spend: Spend | None) -> 
 
     The limit reported is `default` when it is in effect, else the first (§4.4 [R]).
     """
-    reported = None
-    if readings:
-        reported = next((reading for reading in readings if reading.name == DEFAULT_LIMIT), readings[0])
+    reported = _reported(readings) if readings else None
     if spend is None:
         return Verdict(Outcome.VALID, plan.key, reported)
     return Verdict(Outcome.VALID if spend.accepted else Outcome.USAGE_EXCEEDED, plan.key, reported, spend.remaining)
+
+
+def _reported(readings: Sequence[LimitReading]) -> LimitReading:
+    for reading in readings:
+        if reading.name == DEFAULT_LIMIT:
+            return reading
+    return readings[0]
