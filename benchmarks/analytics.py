@@ -2,8 +2,8 @@
 
 `python -m benchmarks.analytics` sends ten million events of one api over ninety days (10,000 keys, 500 identities, 20
 lists of tags) through the real spool and the real transfer, asks the questions of `analytics.getVerifications` and
-compares every answer with a count made beside it. Keys and tags are drawn uniformly: nearly every event is then a row of
-its own per hour and per day, which is the worst there is for counts. Progress goes to standard error.
+compares every answer with a count made beside it. Keys and tags are drawn uniformly: nearly every event is then a row
+of its own per hour and per day, which is the worst there is for counts. Progress goes to standard error.
 """
 
 import argparse
@@ -83,7 +83,7 @@ class Site:
 
 def load(site: Site, events: int, keys: int, identities: int, tag_lists: int) -> Load:
     """Send the events, in the order of their time, and carry them over as a server's thread would."""
-    draw = random.Random(1).random
+    draw = random.Random(1).random  # the same events every time
     subjects = [
         encode_subject("ws_1", KEYSPACE, f"key_{n}", f"id_{n % identities}", f"customer {n % identities}")
         for n in range(keys)
@@ -144,12 +144,8 @@ def questions(done: Load, keys: int) -> Iterable[Question]:
         "by hour, one key", ask(Slice.HOUR, key_ids=(watched,)), lambda r: r.time_ms, dict(done.watched_hours)
     )
     yield Question("by hour", ask(Slice.HOUR), lambda row: slice_start(row.time_ms or 0, Slice.DAY), dict(done.per_day))
-    yield Question(
-        "by identity",
-        ask(None, Group.IDENTITY),
-        lambda r: r.identity_id,
-        {f"id_{n}": e for n, e in done.per_identity.items()},
-    )
+    identities: dict[object, int] = {f"id_{n}": events for n, events in done.per_identity.items()}
+    yield Question("by identity", ask(None, Group.IDENTITY), lambda row: row.identity_id, identities)
     yield Question("by tags", ask(None, Group.TAGS), lambda row: len(row.tags or ()) and row.tags, _by_tags(done))
     yield Question(
         "by day, one identity",
@@ -167,7 +163,7 @@ def questions(done: Load, keys: int) -> Iterable[Question]:
         "by day and identity",
         ask(Slice.DAY, Group.IDENTITY),
         lambda row: row.identity_id,
-        {f"id_{n}": e for n, e in done.per_identity.items()},
+        identities,
     )
     yield Question(
         "all keys, 30 h",

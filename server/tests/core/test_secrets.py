@@ -2,7 +2,7 @@
 
 import pytest
 
-from keystead.core.secrets import hash_secret, new_secret, start_of
+from keystead.core.secrets import hash_secret, is_hash, new_secret, start_of
 
 
 def counting(count: int) -> bytes:
@@ -41,3 +41,20 @@ def test_length_and_first_characters(byte_length: int, characters: int, first: s
 def test_start(secret: str, requested_prefix: str, start: str):
     """A prefix of the request lengthens the start, one of the api's default does not (keys-v1 §5.2)."""
     assert start_of(secret, requested_prefix) == start
+
+
+@pytest.mark.parametrize(
+    ("text", "may_match"),
+    [
+        (hash_secret("acme_live_7Qm2xZt9"), True),
+        ("", False),
+        ("deadbeef" * 8, False),
+        (hash_secret("x").rstrip("="), False),
+        (hash_secret("x").replace("/", "_").replace("+", "-") + "=", False),
+        (hash_secret("x") + "\n", False),
+        ("é" * 44, False),
+    ],
+)
+def test_what_may_be_the_hash_of_a_secret(text: str, may_match: bool):
+    """Only the canonical base64 of 32 bytes can ever be found by a verification (other-v1 §5)."""
+    assert is_hash(text) is may_match

@@ -46,6 +46,8 @@ def open_engine(file: Path) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
         # FULL: the spool is deleted once a commit has returned, so that commit must outlive a loss of power.
+        # 16 MiB of cache hold the pages of a day with very many keys, which round after round changes; a longer log
+        # lets several rounds change them before they are written to their places.
         for pragma in (
             "journal_mode = WAL",
             "synchronous = FULL",

@@ -36,7 +36,11 @@ class Numbers:
 
     def forget(self) -> None:
         """Look everything up again when it is next needed."""
-        self.__init__()  # type: ignore[misc]
+        self.keyspaces.clear()
+        self.keys.clear()
+        self.identities.clear()
+        self.tag_lists.clear()
+        self.identities[None] = 0
 
     def learn_keyspaces(self, connection: sa.Connection, names: Collection[str]) -> None:
         """Have a number for each keyspace."""
@@ -59,9 +63,16 @@ class Numbers:
 
     def learn_tag_lists(self, connection: sa.Connection, lists: Collection[TagList]) -> None:
         """Have a number for each list of tags; the empty list is always 0."""
+        missing: dict[int, list[tuple[str, ...]]] = {}
         for keyspace_no, tags in lists:
-            if (keyspace_no, tags) not in self.tag_lists:
-                self.tag_lists[keyspace_no, tags] = _tag_list_number(connection, keyspace_no, tags) if tags else 0
+            if not tags:
+                self.tag_lists[keyspace_no, tags] = 0
+            elif (keyspace_no, tags) not in self.tag_lists:
+                missing.setdefault(keyspace_no, []).append(tags)
+        for keyspace_no, some in missing.items():
+            for part in parts(some, NAMES_PER_QUERY):
+                numbers = _tag_list_numbers(connection, keyspace_no, part)
+                self.tag_lists |= {(keyspace_no, tags): number for tags, number in numbers.items()}
 
     def forget_if_many(self) -> None:
         """Keep what is remembered within bounds."""
@@ -93,16 +104,28 @@ def _look_up(connection: sa.Connection, name: sa.Column[Any], rows: Sequence[dic
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def _tag_list_number(connection: sa.Connection, keyspace_no: int, tags: tuple[str, ...]) -> int:
-    lists = tables.tag_lists
-    text = msgspec.json.encode(tags)
-    digest = hashlib.sha256(text).hexdigest()
-    known = sa.select(lists.c.no).where(lists.c.keyspace_no == keyspace_no, lists.c.digest == digest)
-    number = connection.execute(known).scalar()
-    if number is not None:
-        return int(number)
-    row = {"keyspace_no": keyspace_no, "digest": digest, "tags": text.decode()}
-    number = int(connection.execute(sa.insert(lists).returning(lists.c.no), row).scalar_one())
-    members = [{"keyspace_no": keyspace_no, "tag": tag, "tag_list_no": number} for tag in dict.fromkeys(tags)]
-    connection.execute(sa.insert(tables.tags), members)
-    return number
+def _tag_list_numbers(
+    connection: sa.Connection, keyspace_no: int, lists: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], int]:
+    """List → number; lists that are new are added, with the tags they carry."""
+    texts = {tags: msgspec.json.encode(tags) for tags in lists}
+    digests = {tags: hashlib.sha256(text).hexdigest() for tags, text in texts.items()}
+    known = _known_tag_lists(connection, keyspace_no, list(digests.values()))
+    new = [tags for tags, digest in digests.items() if digest not in known]
+    if new:
+        rows = [{"keyspace_no": keyspace_no, "digest": digests[tags], "tags": texts[tags].decode()} for tags in new]
+        connection.execute(sa.insert(tables.tag_lists), rows)
+        known |= _known_tag_lists(connection, keyspace_no, [digests[tags] for tags in new])
+        members = [
+            {"keyspace_no": keyspace_no, "tag": tag, "tag_list_no": known[digests[tags]]}
+            for tags in new
+            for tag in dict.fromkeys(tags)
+        ]
+        connection.execute(sa.insert(tables.tags), members)
+    return {tags: known[digest] for tags, digest in digests.items()}
+
+
+def _known_tag_lists(connection: sa.Connection, keyspace_no: int, digests: Sequence[str]) -> dict[str, int]:
+    lists = tables.tag_lists.c
+    query = sa.select(lists.digest, lists.no).where(lists.keyspace_no == keyspace_no, lists.digest.in_(digests))
+    return {row[0]: row[1] for row in connection.execute(query)}

@@ -22,6 +22,9 @@ _ORDER_COLUMNS = dict(zip(COUNTED_OUTCOMES, COUNTERS, strict=True))
 _COUNTED = len(COUNTERS)
 _MEMBERS = SeriesRow._fields[1:]
 
+# So many keys are likely a good part of all: reading their days whole took a ninth of the time (10,000 keys, 30 days).
+_MAX_LOOKED_UP = 1_000
+
 Condition = sa.ColumnElement[bool]
 
 
@@ -152,42 +155,45 @@ def _part(span: Span, members: Sequence[str], wanted: _Filter, groups: Collectio
 
 
 def _conditions_by_key(table: sa.Table, span: Span, wanted: _Filter) -> list[Condition]:
-    conditions = [table.c.slice_ms >= span.first_ms, table.c.slice_ms < span.end_ms, _is_kept(table, span.slice)]
-    place, width_ms = (table.c.day_ms, DAY_MS) if span.slice is Slice.HOUR else (table.c.slice_ms, 1)
+    if span.slice is Slice.HOUR:
+        place, first_ms = table.c.day_ms, span.first_ms - span.first_ms % DAY_MS
+        of_hours = _in_span(table, span)
+    else:
+        place, first_ms = table.c.slice_ms, span.first_ms
+        of_hours = []
     if wanted.key_nos is None:
-        return [*conditions, place >= span.first_ms - span.first_ms % width_ms, place < span.end_ms]
-    # One look-up for each key and day that there is, instead of reading all keys of these days.
-    return [
-        *conditions,
-        place.in_(_slices_with_events(span, wanted.keyspace_no, width_ms)),
-        table.c.key_no.in_(wanted.key_nos),
-    ]
+        return [*_in_span(table, span), place >= first_ms, place < span.end_ms]
+    if len(wanted.key_nos) > _MAX_LOOKED_UP:
+        return [*_in_span(table, span), place >= first_ms, place < span.end_ms, table.c.key_no.in_(wanted.key_nos)]
+    # One look-up for each key and day that there is, instead of reading all keys of these days. A condition on the day
+    # itself would only tempt the database to do the latter.
+    return [*of_hours, place.in_(_slices_with_events(span, wanted.keyspace_no)), table.c.key_no.in_(wanted.key_nos)]
 
 
 def _conditions_of_totals(table: sa.Table, kind: int, span: Span, wanted: _Filter) -> list[Condition]:
-    conditions = [table.c.kind == kind, _is_kept(table, span.slice)]
     if wanted.identity_no is not None:
-        return [*conditions, table.c.slice_ms.in_(_slices_with_events(span, wanted.keyspace_no, 1))]
-    return [*conditions, table.c.slice_ms >= span.first_ms, table.c.slice_ms < span.end_ms]
+        return [
+            table.c.kind == kind,
+            table.c.slice_ms.in_(_slices_with_events(span, wanted.keyspace_no, whole_days=False)),
+        ]
+    return [table.c.kind == kind, *_in_span(table, span)]
 
 
-def _slices_with_events(span: Span, keyspace_no: int, width_ms: int) -> sa.Select[Any]:
-    """The slices of the keyspace that hold anything, rounded down to `width_ms`."""
+def _slices_with_events(span: Span, keyspace_no: int, *, whole_days: bool = True) -> sa.Select[Any]:
+    """The slices of the span in which the keyspace has any event; of hours the days, if these are asked for."""
     totals = tables.TOTALS[span.slice].alias("known")
-    start_ms = totals.c.slice_ms if width_ms == 1 else totals.c.slice_ms - totals.c.slice_ms % width_ms
-    return (
-        sa.select(start_ms)
-        .distinct()
-        .where(
-            totals.c.keyspace_no == keyspace_no,
-            totals.c.kind == tables.OF_KEYSPACE,
-            totals.c.slice_ms >= span.first_ms,
-            totals.c.slice_ms < span.end_ms,
-        )
-    )
+    start_ms: sa.ColumnElement[Any] = totals.c.slice_ms
+    if span.slice is Slice.HOUR and whole_days:
+        start_ms = start_ms - start_ms % DAY_MS
+    events = sa.select(start_ms).where(totals.c.keyspace_no == keyspace_no, totals.c.kind == tables.OF_KEYSPACE)
+    return events.where(*_in_span(totals, span)).distinct()
 
 
-def _is_kept(table: sa.Table, slice_: Slice) -> Condition:
+def _in_span(table: sa.FromClause, span: Span) -> list[Condition]:
+    return [table.c.slice_ms >= span.first_ms, table.c.slice_ms < span.end_ms, _is_kept(table, span.slice)]
+
+
+def _is_kept(table: sa.FromClause, slice_: Slice) -> Condition:
     # In the statement itself, so that it sees either all of what is to be deleted or none.
     since = sa.select(tables.retention.c.from_ms).where(tables.retention.c.slice == slice_.value).scalar_subquery()
     return table.c.slice_ms >= since

@@ -18,7 +18,7 @@ import uvloop
 from keystead.assembly import Application, open_application, open_storage
 from keystead.clock import ManualClock
 from keystead.config import Settings
-from keystead.control import DatabaseLock
+from keystead.control import ControlServer, DatabaseLock, choose_socket_path
 from keystead.http.server import HttpServer
 from keystead.ports import Transaction
 
@@ -34,7 +34,7 @@ class ServerInProcess:
     """A whole server on a thread of this process, behind a real socket, with a clock that stands still until set.
 
     A context manager. `url` and `root_key` are what a client needs; `write` and `read` put things into the store that
-    no operation makes.
+    no operation makes. The command line finds it as it finds any running server.
     """
 
     def __init__(self, folder: Path, *, now_ms: int = NOW_MS, **settings: Any) -> None:
@@ -87,8 +87,8 @@ class ServerInProcess:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            with DatabaseLock(self.settings.database_path):
-                self._loop.run_until_complete(self._serve())
+            with DatabaseLock(self.settings.database_path) as lock:
+                self._loop.run_until_complete(self._serve(lock))
         except BaseException as error:
             self._failure = error
         finally:
@@ -96,15 +96,24 @@ class ServerInProcess:
             self._loop.close()
             self._ready.set()
 
-    async def _serve(self) -> None:
+    async def _serve(self, lock: DatabaseLock) -> None:
         async with open_storage(self.settings, self.clock) as storage, open_application(storage) as application:
             self.application = application
-            with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
-                self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                self._server = _QuickServer(
-                    application.app, application.protocol, shutdown_timeout_s=5, on_ready=self._ready.set
-                )
-                await self._server.serve(sockets=[listener])
+            control = ControlServer(choose_socket_path(self.settings.database_path), storage.commands())
+            await control.start()
+            lock.announce(control.socket_path)
+            try:
+                await self._answer(application)
+            finally:
+                await control.stop()
+
+    async def _answer(self, application: Application) -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self._server = _QuickServer(
+                application.app, application.protocol, shutdown_timeout_s=5, on_ready=self._ready.set
+            )
+            await self._server.serve(sockets=[listener])
 
 
 class _QuickServer(HttpServer):
