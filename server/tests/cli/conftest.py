@@ -100,9 +100,17 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
         _fill(server, full_api_id)
         server.write(lambda tx: tx.queued_keys.add([_queued(api_id, n) for n in (1, 2)]))
     return Seed(
-        folder, api_id, full_api_id, key["keyId"], key["key"], plain["keyId"], role["id"],
-        root_key.key_id, root_key.key, other,
-    )  # fmt: skip
+        folder=folder,
+        api_id=api_id,
+        full_api_id=full_api_id,
+        key_id=key["keyId"],
+        secret=key["key"],
+        plain_key_id=plain["keyId"],
+        role_id=role["id"],
+        root_key_id=root_key.key_id,
+        root_key=root_key.key,
+        other_workspace_id=other,
+    )
 
 
 def ratelimit(name: str, limit: int) -> dict[str, Any]:

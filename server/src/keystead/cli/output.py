@@ -42,6 +42,7 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
+        # A table for each page; what earlier ones needed keeps the columns in line as far as the terminal is wide.
         table = RichTable(box=None, show_header=not self._begun)
         for heading, width in zip(self._headings, self._widths, strict=True):
             table.add_column(heading, min_width=min(width, 20), overflow="fold")

@@ -78,6 +78,8 @@ def list_root_keys(
 def revoke_root_key(key_id: KeyId, database: Database = None, config: Config = None, as_json: Json = False) -> None:
     """Revoke a root key: the next request with it is refused. It can not be brought back.
 
+    As long as KEYSTEAD_ROOT_KEY still holds a revoked key, the server refuses to start.
+
     JSON: `keyId`.
     """
     perform(database, config, "root-key.revoke", {"request": {"keyId": key_id}})

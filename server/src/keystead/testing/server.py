@@ -25,7 +25,7 @@ from keystead.ports import Transaction
 T = TypeVar("T")
 
 NOW_MS = 1_767_225_630_000
-"""Where the clock of a test server starts unless told: 2026-01-01T00:00:30Z, as in the contract's examples."""
+"""Where the clock of a test server starts unless told otherwise: 2026-01-01T00:00:30Z, as in the contract."""
 
 ROOT_KEY = "keystead_root_key_of_the_tests"
 
