@@ -17,6 +17,7 @@ from keystead.service.operator import DEFAULT_WORKSPACE_ID
 from keystead.testing.server import NOW_MS, ServerInProcess
 
 _METHODS = {operation.name: operation.method for operation in OPERATIONS}
+_SUCCESSES = {operation.path: operation.success for operation in OPERATIONS}
 _numbers = itertools.count(1)
 
 PROXY_HEADER = "X-Forwarded-For"
@@ -45,7 +46,7 @@ class Workspace:
     def call(
         self,
         operation: str,
-        body: dict[str, Any] | None = None,
+        body: dict[str, Any] | list[Any] | None = None,
         *,
         root: Issued | None = None,
         authorization: str | None = None,
@@ -57,16 +58,17 @@ class Workspace:
         # An empty header would be sent; the absent one is what "no credentials" means.
         sent = headers | ({"Authorization": authorization} if authorization else {})
         if _METHODS[operation] == GET:
+            assert not isinstance(body, list)
             return self._http.get(f"/v1/{operation}", params=body, headers=sent)
-        return self._http.post(f"/v1/{operation}", json=body or {}, headers=sent)
+        return self._http.post(f"/v1/{operation}", json={} if body is None else body, headers=sent)
 
     def ask(self, operation: str, **members: Any) -> Any:
-        """The body of the 200 answer to a call with `*`."""
+        """The body of the answer to a call with `*` that has to be a success."""
         return self.answer(self.call(operation, members))
 
     def answer(self, response: httpx.Response) -> Any:
-        """The body of an answer that has to be 200."""
-        assert response.status_code == 200, response.text
+        """The body of an answer that has to be its operation's success."""
+        assert response.status_code == _SUCCESSES[response.request.url.path], response.text
         return response.json()
 
     def verify(self, secret: str, **members: Any) -> Any:
@@ -111,6 +113,21 @@ class Workspace:
         """A new identity; its id and its external id."""
         external_id = self.name("customer")
         return self.ask("identities.createIdentity", externalId=external_id, **members)["identityId"], external_id
+
+    def namespace(self) -> tuple[str, str]:
+        """A new namespace of ratelimits; its id and its name."""
+        name = self.name("namespace")
+        self.ask("ratelimits.limit", namespace=name, identifier="customer", limit=1, duration=1000, cost=0)
+        # Listings have pages; this is any number of namespaces later.
+        made = self._server.read(lambda tx: tx.namespaces.by_name(name, self.id))
+        assert made is not None
+        return made.id, name
+
+    def override(self) -> tuple[str, str, str]:
+        """A new override in a namespace of its own; the namespace's id and name, and the identifier."""
+        (namespace_id, name), identifier = self.namespace(), self.name("customer")
+        self.ask("ratelimits.setOverride", namespaceId=namespace_id, identifier=identifier, limit=1, duration=1000)
+        return namespace_id, name, identifier
 
     # what only the operator makes, or nobody: put into the store
 
@@ -173,8 +190,8 @@ class Workspace:
         self._server.write(change)
 
     def delete_api(self, api_id: str) -> None:
-        """Delete an api softly; no operation does that yet."""
-        self._execute("UPDATE apis SET deleted_at_ms = 1 WHERE id = ?", api_id)
+        """Delete an api and its keys."""
+        self.ask("apis.deleteApi", apiId=api_id)
 
     def enable(self, enabled: bool) -> None:
         """Enable or disable the workspace."""

@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from keystead.contract.service import NoInput
 from keystead.core.credits import Account
 from keystead.http.operations import GET, OPERATIONS
 from keystead.service.operator import OPERATOR_WORKSPACE_ID, ROOT_KEYS_API_ID
 from keystead.testing.server import NOW_MS
 
-BODIES: dict[str, dict[str, Any]] = {
+HASH = {"value": "of a key from elsewhere", "variant": "sha256_base64"}
+LIMIT = {"identifier": "customer", "limit": 10, "duration": 60_000}
+BODIES: dict[str, Any] = {
     "keys.getKey": {"keyId": "key_nope"},
     "keys.whoami": {"key": "nope"},
     "keys.deleteKey": {"keyId": "key_nope"},
@@ -28,24 +31,50 @@ BODIES: dict[str, dict[str, Any]] = {
     "keys.setRoles": {"keyId": "key_nope", "roles": [{"name": "x"}]},
     "apis.createApi": {"name": "some api"},
     "apis.getApi": {"apiId": "api_nope"},
+    "apis.listKeys": {"apiId": "api_nope"},
+    "apis.deleteKeys": {"apiId": "api_nope"},
+    "apis.deleteApi": {"apiId": "api_nope"},
     "apis.updateApi": {"apiId": "api_nope"},
     "apis.listApis": {},
     "permissions.createPermission": {"name": "some.permission"},
+    "permissions.getPermission": {"permissionId": "perm_nope"},
+    "permissions.listPermissions": {},
+    "permissions.deletePermission": {"permissionId": "perm_nope"},
     "permissions.createRole": {"name": "some role"},
+    "permissions.getRole": {"roleId": "role_nope"},
+    "permissions.listRoles": {},
+    "permissions.deleteRole": {"roleId": "role_nope"},
     "permissions.setRolePermissions": {"roleId": "role_nope", "permissions": []},
     "identities.createIdentity": {"externalId": "somebody"},
     "identities.getIdentity": {"identityId": "id_nope"},
+    "identities.listIdentities": {"environment": "nope"},
+    "identities.updateIdentity": {"identityId": "id_nope"},
+    "identities.deleteIdentity": {"identityId": "id_nope"},
+    "ratelimits.limit": LIMIT,
+    "ratelimits.setOverride": {"namespaceId": "rlns_nope", **LIMIT},
+    "ratelimits.getOverride": {"namespaceId": "rlns_nope", "identifier": "nobody"},
+    "ratelimits.listOverrides": {"namespaceName": "nope"},
+    "ratelimits.deleteOverride": {"namespaceName": "nope", "identifier": "nobody"},
+    "ratelimits.listNamespaces": {},
+    "migrations.createKeys": [{"apiId": "api_nope", "hash": HASH}],
+    "migrations.enqueueKeys": {"migrationId": "spring", "apiId": "api_nope", "keys": [{"hash": HASH}]},
+    "analytics.getVerifications": {"apiId": "api_nope", "start": 0},
 }
 """A valid body for each operation that needs a root key, about objects that do not exist."""
 
-MALFORMED = {
-    name: {"limit": "x"} if name == "apis.listApis" else {}
-    for name in BODIES
-    # Its only members are optional; what is wrong without them is told after authentication (§3.8).
-    if name != "keys.getVerifications"
-} | {"keys.getVerifications": {"granularity": "hour"}}
+WITHOUT_INPUT = {"permissions.listPermissions", "permissions.listRoles"}
+MALFORMED = {name: {} for name in BODIES if name not in WITHOUT_INPUT} | {
+    # Their members are all optional, or what is wrong without them is told after authentication.
+    "keys.getVerifications": {"granularity": "hour"},
+    "apis.listApis": {"limit": "x"},
+    "identities.listIdentities": {"limit": "101"},
+    "identities.updateIdentity": {"identityId": ""},
+    "ratelimits.listNamespaces": {"limit": "0"},
+}
+"""A call that is 400 before anybody is authenticated, for each operation that takes anything."""
 
 every_operation = pytest.mark.parametrize("operation", BODIES)
+every_operation_with_input = pytest.mark.parametrize("operation", MALFORMED)
 
 HEADER_CASES = [
     ("absent", ""),
@@ -126,7 +155,8 @@ def refusal(response: Any) -> tuple[int, str, str | None]:
 def test_every_operation_is_tested() -> None:
     """Each operation that needs a root key has a body here."""
     assert BODIES.keys() == {operation.name for operation in OPERATIONS if operation.authenticated}
-    assert MALFORMED.keys() == BODIES.keys()
+    assert MALFORMED.keys() | WITHOUT_INPUT == BODIES.keys()
+    assert {operation.name for operation in OPERATIONS if operation.request is NoInput} == WITHOUT_INPUT | {"liveness"}
 
 
 @every_operation
@@ -163,7 +193,7 @@ def test_deleted_root_key(home: Any) -> None:
     assert refusal(home.call("apis.listApis", root=root)) == (401, "UNAUTHORIZED", None)
 
 
-@every_operation
+@every_operation_with_input
 def test_validation_comes_first(home: Any, operation: str) -> None:
     """A malformed call is 400, with credentials or without (D2)."""
     for authorization in ("", "Bearer INVALID_KEY", None):
@@ -255,7 +285,7 @@ def test_one_call_takes_one_use(home: Any, operation: str) -> None:
     assert home.record(root.id).account.remaining == 7
 
 
-@every_operation
+@every_operation_with_input
 def test_a_malformed_call_takes_nothing(home: Any, operation: str) -> None:
     """Validation comes first, so a 400 costs the root key neither credits nor a unit of its limit."""
     root = home.new_root_key("*")
@@ -264,6 +294,29 @@ def test_a_malformed_call_takes_nothing(home: Any, operation: str) -> None:
     assert home.call(operation, MALFORMED[operation], root=root).status_code == 400
     assert home.record(root.id).account.remaining == 1
     assert home.call("apis.listApis", root=root).status_code == 200
+
+
+SELECTORS: list[tuple[str, dict[str, Any], int]] = [
+    ("identities.getIdentity", {}, 400),
+    ("ratelimits.setOverride", LIMIT, 400),
+    ("ratelimits.listOverrides", {}, 400),
+    ("analytics.getVerifications", {"apiId": "api_nope", "start": 2, "end": 2}, 400),
+    ("analytics.getVerifications", {"apiId": "api_nope", "start": NOW_MS}, 400),
+    ("analytics.getVerifications", {"apiId": "api_nope", "start": 0, "groupBy": ["tag", "tags"]}, 400),
+    ("keys.getVerifications", {}, 401),
+    ("identities.updateIdentity", {}, 401),
+    ("ratelimits.getOverride", {"identifier": "nobody"}, 401),
+    ("ratelimits.deleteOverride", {"identifier": "nobody"}, 401),
+]
+
+
+@pytest.mark.parametrize(("operation", "body", "status"), SELECTORS)
+def test_what_is_missing_is_told_before_or_after_authentication(
+    home: Any, operation: str, body: dict[str, Any], status: int
+) -> None:
+    """A call that names nothing is 400 to its owner; whether strangers learn it is fixed for each (other-v1 §9.6)."""
+    assert home.call(operation, body, authorization="").status_code == status
+    assert refusal(home.call(operation, body)) == (400, "BAD_REQUEST", None)
 
 
 def test_refused_for_a_missing_permission_takes_nothing_when_known_at_once(home: Any) -> None:
@@ -294,6 +347,7 @@ LOOKED_FOR_FIRST = [
     "keys.getVerifications",
     "keys.setPermissions",
     "keys.setRoles",
+    "permissions.setRolePermissions",
 ]
 ALLOWED_FIRST = [
     "keys.createKey",
@@ -301,7 +355,32 @@ ALLOWED_FIRST = [
     "keys.removePermissions",
     "keys.addRoles",
     "keys.removeRoles",
+    "apis.getApi",
+    "apis.listKeys",
+    "apis.deleteKeys",
+    "apis.deleteApi",
+    "apis.updateApi",
+    "permissions.getPermission",
+    "permissions.deletePermission",
+    "permissions.getRole",
+    "permissions.deleteRole",
+    "identities.getIdentity",
+    "identities.updateIdentity",
+    "identities.deleteIdentity",
+    "ratelimits.setOverride",
+    "ratelimits.getOverride",
+    "ratelimits.listOverrides",
+    "ratelimits.deleteOverride",
+    "migrations.createKeys",
+    "migrations.enqueueKeys",
+    "analytics.getVerifications",
 ]
+
+
+def test_every_operation_on_objects_looks_or_asks_first() -> None:
+    """Each operation about objects that have to exist is in one of the two lists."""
+    assert len(LOOKED_FOR_FIRST + ALLOWED_FIRST) == len({*LOOKED_FOR_FIRST, *ALLOWED_FIRST})
+    assert {*LOOKED_FOR_FIRST, *ALLOWED_FIRST} | WITHOUT_OBJECT == BODIES.keys()
 
 
 @pytest.mark.parametrize(
@@ -310,6 +389,24 @@ ALLOWED_FIRST = [
 def test_missing_object_and_missing_permission(home: Any, operation: str, status: int) -> None:
     """Which of the two is told when both are missing is fixed for each operation (§2.5 (b))."""
     assert home.call(operation, BODIES[operation], root=home.root_key("random.first.name")).status_code == status
+
+
+def test_limiting_looks_for_the_namespace_first(home: Any) -> None:
+    """Without any permission an unknown namespace is 404 and a known one 403 (other-v1 §4.1, §10)."""
+    _, name = home.namespace()
+    root = home.root_key("random.first.name")
+    for namespace, status in ((home.name("namespace"), 404), (name, 403)):
+        assert home.call("ratelimits.limit", {"namespace": namespace, **LIMIT}, root=root).status_code == status
+
+
+@pytest.mark.parametrize("noun", ["roles", "permissions"])
+def test_importing_looks_for_names_first(home: Any, noun: str) -> None:
+    """Without any permission an unknown name is 412 and a known one 403, of any item (other-v1 §5.1, §10)."""
+    known = home.role()[1] if noun == "roles" else home.permission()[1]
+    root = home.root_key("random.first.name")
+    for name, status in (("nope", 412), (known, 403)):
+        items = [{"apiId": "api_nope"}, {"apiId": "api_nope", noun: [name]}]
+        assert home.call("migrations.createKeys", items, root=root).status_code == status
 
 
 @pytest.mark.parametrize("operation", ["keys.getKey", "keys.deleteKey", "keys.updateKey", "keys.updateRemaining"])
@@ -321,15 +418,21 @@ def test_existing_object_without_credentials(home: Any, operation: str) -> None:
 
 @pytest.mark.parametrize(
     ("operation", "message"),
-    [(name, "key key_nope not found") for name, body in BODIES.items() if body.get("keyId") == "key_nope"]
-    + [
-        ("keys.createKey", "api api_nope not found"),
-        ("keys.whoami", "Key not found"),
-        ("apis.getApi", "api api_nope not found"),
-        ("apis.updateApi", "api api_nope not found"),
-        ("permissions.setRolePermissions", "role role_nope not found"),
-        ("identities.getIdentity", "identity id_nope not found"),
-    ],
+    [
+        (name, f"{noun} {body[member]} not found")
+        for member, noun in (
+            ("keyId", "key"),
+            ("apiId", "api"),
+            ("permissionId", "permission"),
+            ("roleId", "role"),
+            ("identityId", "identity"),
+            ("namespaceId", "namespace"),
+            ("namespaceName", "namespace"),
+        )
+        for name, body in BODIES.items()
+        if member in body
+    ]
+    + [("keys.whoami", "Key not found"), ("migrations.createKeys", "api api_nope not found")],
 )
 def test_missing_objects(home: Any, operation: str, message: str) -> None:
     """What does not exist is 404 and named, the secret of whoami excepted."""
@@ -346,15 +449,20 @@ class Estate(NamedTuple):
     permission_id: str
     role_id: str
     identity: tuple[str, str]
+    namespace_id: str
+    namespace_name: str
+    identifier: str
+    """Of an override in the namespace."""
 
     @classmethod
     def of(cls, workspace: Any) -> "Estate":
         identity = workspace.identity()
         key = workspace.key(externalId=identity[1])
-        return cls(key, workspace.api_id, workspace.permission()[0], workspace.role()[0], identity)
+        objects = key, workspace.api_id, workspace.permission()[0], workspace.role()[0], identity
+        return cls(*objects, *workspace.override())
 
 
-FOREIGN: list[tuple[str, str, Callable[[Estate, Estate], dict[str, Any]]]] = [
+FOREIGN: list[tuple[str, str, Callable[[Estate, Estate], Any]]] = [
     ("keys.getKey", "key", lambda own, other: {"keyId": other.key.id}),
     ("keys.getKey", "key, decrypted", lambda own, other: {"keyId": other.key.id, "decrypt": True}),
     ("keys.whoami", "key", lambda own, other: {"key": other.key.secret}),
@@ -390,7 +498,17 @@ FOREIGN: list[tuple[str, str, Callable[[Estate, Estate], dict[str, Any]]]] = [
         for kind in ("permission", "role")
     ),
     ("apis.getApi", "api", lambda own, other: {"apiId": other.api_id}),
+    ("apis.listKeys", "api", lambda own, other: {"apiId": other.api_id}),
+    ("apis.listKeys", "api, decrypted", lambda own, other: {"apiId": other.api_id, "decrypt": True}),
+    ("apis.deleteKeys", "api", lambda own, other: {"apiId": other.api_id}),
+    ("apis.deleteKeys", "api, for good", lambda own, other: {"apiId": other.api_id, "permanent": True}),
+    ("apis.deleteApi", "api", lambda own, other: {"apiId": other.api_id}),
     ("apis.updateApi", "api", lambda own, other: {"apiId": other.api_id, "name": "mine now"}),
+    *(
+        (f"permissions.{verb}Permission", "permission", lambda own, other: {"permissionId": other.permission_id})
+        for verb in ("get", "delete")
+    ),
+    *((f"permissions.{verb}Role", "role", lambda own, other: {"roleId": other.role_id}) for verb in ("get", "delete")),
     ("permissions.setRolePermissions", "role", lambda own, other: {"roleId": other.role_id, "permissions": []}),
     (
         "permissions.setRolePermissions",
@@ -399,15 +517,66 @@ FOREIGN: list[tuple[str, str, Callable[[Estate, Estate], dict[str, Any]]]] = [
     ),
     ("identities.getIdentity", "identity", lambda own, other: {"identityId": other.identity[0]}),
     ("identities.getIdentity", "external id", lambda own, other: {"externalId": other.identity[1]}),
+    ("identities.updateIdentity", "identity", lambda own, other: {"identityId": other.identity[0], "ratelimits": []}),
+    ("identities.updateIdentity", "external id", lambda own, other: {"externalId": other.identity[1], "meta": {}}),
+    ("identities.deleteIdentity", "identity", lambda own, other: {"identityId": other.identity[0]}),
+    *(
+        (
+            f"ratelimits.{operation}",
+            selector,
+            lambda own, other, selector=selector, of=of, members=members: {
+                selector: getattr(other, of),
+                "identifier": other.identifier,
+                **members,
+            },
+        )
+        for operation, members in (
+            ("setOverride", {"limit": 1, "duration": 60_000}),
+            ("getOverride", {}),
+            ("listOverrides", {}),
+            ("deleteOverride", {}),
+        )
+        for selector, of in (("namespaceId", "namespace_id"), ("namespaceName", "namespace_name"))
+    ),
+    *(
+        (
+            f"ratelimits.{verb}Override",
+            "identifier",
+            lambda own, other: {"namespaceId": own.namespace_id, "identifier": other.identifier},
+        )
+        for verb in ("get", "delete")
+    ),
+    ("migrations.createKeys", "api", lambda own, other: [{"apiId": other.api_id, "hash": HASH}]),
+    (
+        "migrations.createKeys",
+        "api of the second",
+        lambda own, other: [{"apiId": own.api_id, "hash": HASH}, {"apiId": other.api_id, "plaintext": "mine now"}],
+    ),
+    (
+        "migrations.enqueueKeys",
+        "api",
+        lambda own, other: {"migrationId": "m", "apiId": other.api_id, "keys": [{"hash": HASH}]},
+    ),
+    ("analytics.getVerifications", "api", lambda own, other: {"apiId": other.api_id, "start": 0}),
+    (
+        "analytics.getVerifications",
+        "external id",
+        lambda own, other: {"apiId": own.api_id, "start": 0, "externalId": other.identity[1]},
+    ),
 ]
 
-# Operations without an object that could be foreign.
+# Operations without an object that could be foreign or missing: a namespace to limit in is made when it is missing.
 WITHOUT_OBJECT = {
     "apis.createApi",
     "apis.listApis",
     "permissions.createPermission",
+    "permissions.listPermissions",
     "permissions.createRole",
+    "permissions.listRoles",
     "identities.createIdentity",
+    "identities.listIdentities",
+    "ratelimits.limit",
+    "ratelimits.listNamespaces",
 }
 
 
@@ -435,12 +604,58 @@ def test_objects_of_other_workspaces(
     assert (home.audit_length(), foreign.audit_length()) == before
 
 
-def test_listings_show_the_own_workspace_only(home: Any, estates: tuple[Estate, Estate]) -> None:
-    """The other workspace's apis are neither listed nor counted."""
-    page = home.ask("apis.listApis")
-    assert estates[1].api_id not in {api["id"] for api in page["apis"]}
-    assert {api["workspaceId"] for api in page["apis"]} == {home.id}
-    assert page["total"] == len(page["apis"])
+LISTINGS: list[tuple[str, str | None, Callable[[Estate], str]]] = [
+    ("apis.listApis", "apis", lambda estate: estate.api_id),
+    ("permissions.listPermissions", None, lambda estate: estate.permission_id),
+    ("permissions.listRoles", None, lambda estate: estate.role_id),
+    ("identities.listIdentities", "identities", lambda estate: estate.identity[0]),
+    ("ratelimits.listNamespaces", "namespaces", lambda estate: estate.namespace_id),
+]
+
+
+@pytest.mark.parametrize(("operation", "member", "id_of"), LISTINGS, ids=[operation for operation, _, _ in LISTINGS])
+def test_listings_show_the_own_workspace_only(
+    home: Any, estates: tuple[Estate, Estate], operation: str, member: str | None, id_of: Callable[[Estate], str]
+) -> None:
+    """What the other workspace has is neither listed nor counted."""
+    answer = home.ask(operation)
+    listed = [item["id"] for item in (answer[member] if member else answer)]
+    assert id_of(estates[0]) in listed
+    assert id_of(estates[1]) not in listed
+    assert not member or answer["total"] == len(listed)
+
+
+def test_listed_apis_are_of_the_own_workspace(home: Any) -> None:
+    """Every api that is listed says that it belongs to the workspace of the root key."""
+    assert {api["workspaceId"] for api in home.ask("apis.listApis")["apis"]} == {home.id}
+
+
+def test_keys_of_an_api_belong_to_its_workspace(home: Any, estates: tuple[Estate, Estate]) -> None:
+    """An external id of the own workspace selects its keys, one of the other workspace none."""
+    own, other = estates
+    selected = [
+        home.ask("apis.listKeys", apiId=own.api_id, externalId=estate.identity[1])["keys"] for estate in (own, other)
+    ]
+    assert [[key["id"] for key in keys] for keys in selected] == [[own.key.id], []]
+
+
+@pytest.mark.parametrize("noun", ["roles", "permissions"])
+def test_an_import_attaches_what_is_the_workspaces_own(home: Any, foreign: Any, noun: str) -> None:
+    """A role or permission of the other workspace is as unknown as any, and nothing is imported (other-v1 §5.1)."""
+    name = foreign.role()[1] if noun == "roles" else foreign.permission()[1]
+    before = home.audit_length(), foreign.audit_length()
+    response = home.call("migrations.createKeys", [{"apiId": home.api_id, "plaintext": "mine", noun: [name]}])
+    assert refusal(response) == (412, "PRECONDITION_FAILED", None)
+    assert (home.audit_length(), foreign.audit_length()) == before
+
+
+def test_limiting_in_a_foreign_namespace(home: Any, foreign: Any) -> None:
+    """A namespace's name is the workspace's own: who uses that of another makes one, with counts of its own."""
+    namespace_id, name, identifier = foreign.override()
+    asked = {"namespace": name, "identifier": identifier, "limit": 10, "duration": 60_000, "cost": 10}
+    assert home.ask("ratelimits.limit", **asked)["success"] is True
+    assert foreign.ask("ratelimits.limit", **asked | {"cost": 1})["limit"] == 1
+    assert namespace_id not in {listed["id"] for listed in home.ask("ratelimits.listNamespaces")["namespaces"]}
 
 
 def test_root_keys_are_no_keys_of_the_workspace(home: Any) -> None:
@@ -449,6 +664,15 @@ def test_root_keys_are_no_keys_of_the_workspace(home: Any) -> None:
         if "keyId" in body:
             assert home.call(operation, {**body, "keyId": home.root.id}).status_code == 404
     assert home.call("keys.whoami", {"key": home.root.secret}).status_code == 404
+
+
+@pytest.mark.parametrize("operation", [name for name, body in BODIES.items() if "api_nope" in str(body)])
+def test_the_api_of_root_keys_is_no_api_of_the_workspace(home: Any, operation: str) -> None:
+    """No operation reaches the api of the root keys: it can be neither listed nor deleted nor given keys."""
+    body = BODIES[operation]
+    aimed = [item | {"apiId": ROOT_KEYS_API_ID} for item in body] if isinstance(body, list) else None
+    response = home.call(operation, aimed or body | {"apiId": ROOT_KEYS_API_ID})
+    assert refusal(response) == (404, "NOT_FOUND", None)
 
 
 def test_names_of_two_workspaces_do_not_meet(home: Any, foreign: Any) -> None:

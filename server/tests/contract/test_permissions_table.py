@@ -13,10 +13,11 @@ import pytest
 from keystead.core.entities import Role
 from keystead.http.operations import OPERATIONS
 
-Prepared = tuple[dict[str, Any], dict[str, str]]
+Prepared = tuple[Any, dict[str, str]]
 """A body whose objects exist, and the ids that placeholders such as `<apiId>` stand for."""
 
-UNRELATED = "ratelimit.*.limit"
+UNRELATED = "api.*.verify_key"
+"""In the vocabulary, but no operation asks for it: verifications need no root key."""
 RANDOM = ("random.first.name", "random.second.name")
 
 API_ACTIONS = [
@@ -49,15 +50,29 @@ RBAC_ACTIONS = [
     "add_permission_to_role",
     "remove_permission_from_role",
 ]
+RATELIMIT_ACTIONS = [
+    "limit",
+    "create_namespace",
+    "read_namespace",
+    "update_namespace",
+    "delete_namespace",
+    "set_override",
+    "read_override",
+    "delete_override",
+]
+IDENTITY_ACTIONS = [f"{verb}_identity" for verb in ("create", "read", "update", "delete")]
 VOCABULARY = (
     *(f"api.{scope}.{action}" for scope in ("*", "<apiId>") for action in API_ACTIONS),
     *(f"rbac.*.{action}" for action in RBAC_ACTIONS),
-    *(
-        f"identity.{scope}.{action}_identity"
-        for scope in ("*", "<identityId>")
-        for action in ("create", "read", "update", "delete")
-    ),
+    *(f"identity.{scope}.{action}" for scope in ("*", "<identityId>", "<environment>") for action in IDENTITY_ACTIONS),
+    *(f"ratelimit.{scope}.{action}" for scope in ("*", "<namespaceId>") for action in RATELIMIT_ACTIONS),
 )
+OF_OTHERS = (
+    *(f"api.api_other.{action}" for action in API_ACTIONS),
+    *(f"identity.{scope}.{action}" for scope in ("id_other", "other") for action in IDENTITY_ACTIONS),
+    *(f"ratelimit.rlns_other.{action}" for action in RATELIMIT_ACTIONS),
+)
+"""The vocabulary about objects that no call here is about."""
 
 
 class Case(NamedTuple):
@@ -118,6 +133,61 @@ def identity_by_external_id(home: Any) -> Prepared:
     return {"externalId": external_id}, {"identityId": identity_id}
 
 
+def environment(_home: Any) -> Prepared:
+    return {"environment": "staging"}, {"environment": "staging"}
+
+
+def doomed_api(home: Any) -> Prepared:
+    api_id = home.api()
+    home.key(apiId=api_id)
+    return {"apiId": api_id}, {"apiId": api_id}
+
+
+def in_namespace(**members: Any) -> Callable[[Any], Prepared]:
+    """A call about a fresh namespace."""
+
+    def prepare(home: Any) -> Prepared:
+        namespace_id, _ = home.namespace()
+        return {"namespaceId": namespace_id, **members}, {"namespaceId": namespace_id}
+
+    return prepare
+
+
+def override(home: Any) -> Prepared:
+    namespace_id, _, identifier = home.override()
+    return {"namespaceId": namespace_id, "identifier": identifier}, {"namespaceId": namespace_id}
+
+
+def limited(home: Any) -> Prepared:
+    namespace_id, name = home.namespace()
+    return {"namespace": name, **LIMITED}, {"namespaceId": namespace_id}
+
+
+def limited_for_the_first_time(home: Any) -> Prepared:
+    return {"namespace": home.name("namespace"), **LIMITED}, {}
+
+
+def imported(*api_of: Callable[[Any], str]) -> Callable[[Any], Prepared]:
+    """An import of one key into each of these apis."""
+
+    def prepare(home: Any) -> Prepared:
+        items = [{"apiId": api(home), "plaintext": home.name("plaintext")} for api in api_of]
+        return items, {"apiId": items[0]["apiId"]}
+
+    return prepare
+
+
+def queued(member: str) -> Callable[[Any], Prepared]:
+    """A key that is queued with its plaintext or its hash."""
+
+    def prepare(home: Any) -> Prepared:
+        name = home.name("elsewhere")
+        item = {"hash": {"value": name, "variant": "sha256_base64"}} if member == "hash" else {"plaintext": name}
+        return {"migrationId": "table", "apiId": home.api_id, "keys": [item]}, {"apiId": home.api_id}
+
+    return prepare
+
+
 class Linked(NamedTuple):
     """Something with permissions or roles attached: the start of a call that changes them."""
 
@@ -169,6 +239,7 @@ def new(home: Any, _name: str) -> dict[str, Any]:
     return {"name": home.name("new"), "create": True}
 
 
+LIMITED = {"identifier": "customer", "limit": 10, "duration": 60_000}
 UPDATE_KEY = ("api.*.update_key",)
 LINKS = (
     Linked("keys.setPermissions", "permissions", (), key_with_permissions),
@@ -233,7 +304,17 @@ def fresh_key_id(home: Any) -> str:
     return str(home.key().id)
 
 
+def fresh_permission_id(home: Any) -> str:
+    return str(home.permission()[0])
+
+
+def fresh_role_id(home: Any) -> str:
+    return str(home.role()[0])
+
+
 CREATE_KEY = ("api.*.create_key",)
+LIST_KEYS = ("api.*.read_key", "api.*.read_api")
+CREATE_NAMESPACE = ("ratelimit.*.create_namespace",)
 CASES = (
     Case("keys.getKey", "", of_api("read_key"), with_key()),
     Case("keys.getKey", "decrypt", of_api("decrypt_key"), with_key(decrypt=True), ("api.*.read_key",)),
@@ -290,14 +371,68 @@ CASES = (
     *link_cases(),
     Case("apis.createApi", "", ("api.*.create_api",), with_members(name=fresh("api"))),
     Case("apis.getApi", "", of_api("read_api"), with_members(apiId=own_api)),
+    Case("apis.listKeys", "keys", of_api("read_key"), with_members(apiId=own_api), ("api.*.read_api",)),
+    Case("apis.listKeys", "api", of_api("read_api"), with_members(apiId=own_api), ("api.*.read_key",)),
+    Case("apis.listKeys", "decrypt", of_api("decrypt_key"), with_members(apiId=own_api, decrypt=True), LIST_KEYS),
+    Case("apis.deleteKeys", "", of_api("delete_key"), doomed_api),
+    Case("apis.deleteApi", "", of_api("delete_api"), doomed_api),
     Case("apis.updateApi", "", of_api("update_api"), with_members(apiId=own_api, name=fresh("api"))),
     Case("apis.listApis", "", ("api.*.read_api",), with_members()),
     Case("permissions.createPermission", "", ("rbac.*.create_permission",), with_members(name=fresh("permission"))),
+    Case("permissions.getPermission", "", ("rbac.*.read_permission",), with_members(permissionId=fresh_permission_id)),
+    Case("permissions.listPermissions", "", ("rbac.*.read_permission",), with_members()),
+    Case(
+        "permissions.deletePermission",
+        "",
+        ("rbac.*.delete_permission",),
+        with_members(permissionId=fresh_permission_id),
+    ),
     Case("permissions.createRole", "", ("rbac.*.create_role",), with_members(name=fresh("role"))),
+    Case("permissions.getRole", "", ("rbac.*.read_role",), with_members(roleId=fresh_role_id)),
+    Case("permissions.listRoles", "", ("rbac.*.read_role",), with_members()),
+    Case("permissions.deleteRole", "", ("rbac.*.delete_role",), with_members(roleId=fresh_role_id)),
     Case("identities.createIdentity", "", ("identity.*.create_identity",), with_members(externalId=fresh("customer"))),
     Case("identities.getIdentity", "", ("identity.*.read_identity", "identity.<identityId>.read_identity"), identity),
     Case("identities.getIdentity", "by external id", ("identity.*.read_identity",), identity_by_external_id),
+    Case(
+        "identities.listIdentities",
+        "",
+        ("identity.*.read_identity", "identity.<environment>.read_identity"),
+        environment,
+    ),
+    Case("identities.updateIdentity", "", ("identity.*.update_identity",), identity),
+    Case(
+        "identities.deleteIdentity",
+        "",
+        ("identity.*.delete_identity", "identity.<identityId>.delete_identity"),
+        identity,
+    ),
+    Case("ratelimits.limit", "", ("ratelimit.*.limit", "ratelimit.<namespaceId>.limit"), limited),
+    Case(
+        "ratelimits.limit",
+        "a namespace is created",
+        CREATE_NAMESPACE,
+        limited_for_the_first_time,
+        besides=("ratelimit.*.limit",),
+    ),
+    Case(
+        "ratelimits.setOverride",
+        "",
+        ("ratelimit.*.set_override",),
+        in_namespace(identifier="customer*", limit=1, duration=60_000),
+    ),
+    Case("ratelimits.getOverride", "", ("ratelimit.*.read_override",), override),
+    Case("ratelimits.listOverrides", "", ("ratelimit.*.read_override",), in_namespace()),
+    Case("ratelimits.deleteOverride", "", ("ratelimit.*.delete_override",), override),
+    Case("ratelimits.listNamespaces", "", ("ratelimit.*.read_namespace",), with_members()),
+    Case("migrations.createKeys", "", of_api("create_key"), imported(own_api)),
+    Case("migrations.enqueueKeys", "", of_api("create_key"), queued("hash")),
+    Case("migrations.enqueueKeys", "plaintext", of_api("encrypt_key"), queued("plaintext"), CREATE_KEY),
+    Case("analytics.getVerifications", "", of_api("read_api"), with_members(apiId=own_api, start=0)),
 )
+
+HIDDEN = {"ratelimits.limit a namespace is created"}
+"""Cases whose refusal is NOT_FOUND: to who may not create it, what is missing is missing (other-v1 §4.1 step 3)."""
 
 
 def name_of(case: Case) -> str:
@@ -323,6 +458,13 @@ def test_every_need_of_every_operation_has_a_case() -> None:
     assert {case.operation for case in CASES} == {operation.name for operation in OPERATIONS if operation.authenticated}
 
 
+def test_the_vocabulary_has_every_need() -> None:
+    """What "everything else" leaves out is what the operation accepts, and nothing accepts the unrelated one."""
+    accepted = {text for case in CASES for text in case.alternatives}
+    assert accepted < set(VOCABULARY)
+    assert UNRELATED in set(VOCABULARY) - accepted
+
+
 @pytest.mark.parametrize("company", [(), (UNRELATED,)], ids=["alone", "with an unrelated one"])
 @pytest.mark.parametrize(
     ("case", "alternative"),
@@ -336,8 +478,8 @@ def test_each_alternative_is_enough(home: Any, case: Case, alternative: str, com
     home.answer(home.call(case.operation, body, root=root))
 
 
-@pytest.mark.parametrize("held", ["nothing", "random", "another api's", "everything else"])
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@pytest.mark.parametrize("held", ["nothing", "random", "another object's", "everything else"])
+@pytest.mark.parametrize("case", [case for case in CASES if name_of(case) not in HIDDEN], ids=name_of)
 def test_anything_else_is_refused(home: Any, case: Case, held: str) -> None:
     """Without an accepted permission the call is refused by 403, names what would do, and changes nothing."""
     body, ids = case.prepare(home)
@@ -345,7 +487,7 @@ def test_anything_else_is_refused(home: Any, case: Case, held: str) -> None:
     sets = {
         "nothing": (),
         "random": RANDOM,
-        "another api's": tuple(f"api.api_other.{action}" for action in API_ACTIONS),
+        "another object's": OF_OTHERS,
         "everything else": tuple(text for text in filled(VOCABULARY, ids) if text not in accepted),
     }
     root = home.root_key(*case.besides, *(text for text in sets[held] if text not in case.besides))
@@ -396,6 +538,53 @@ def test_verifications_of_an_owner_need_every_api(home: Any) -> None:
         for held in [(first,), (second,), (first, second), ("api.*.read_key",)]
     }
     assert statuses == {(first,): 403, (second,): 403, (first, second): 200, ("api.*.read_key",): 200}
+
+
+def test_a_namespace_that_may_not_be_created(home: Any) -> None:
+    """Who may do everything but create namespaces is told that there is none, and none is made (other-v1 §4.1)."""
+    body, ids = limited_for_the_first_time(home)
+    root = home.root_key(*(text for text in filled(VOCABULARY, ids) if text not in CREATE_NAMESPACE))
+    before = home.audit_length()
+    response = home.call("ratelimits.limit", body, root=root)
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "NOT_FOUND")
+    assert home.audit_length() == before
+
+
+def test_an_import_needs_every_api(home: Any) -> None:
+    """Each key of an import needs its own api's permission, by name or by wildcard; else none is made (§5.1)."""
+    other_api_id = home.api()
+    first, second = f"api.{home.api_id}.create_key", f"api.{other_api_id}.create_key"
+    items, _ = imported(own_api, lambda _home: other_api_id)(home)
+    for held, missing in (((first,), second), ((second,), first)):
+        root = home.root_key(*held)
+        before = home.audit_length()
+        response = home.call("migrations.createKeys", items, root=root)
+        assert response.status_code == 403
+        assert missing in response.json()["error"]["message"]
+        assert home.audit_length() == before
+    home.answer(home.call("migrations.createKeys", items, root=home.root_key(first, second)))
+
+
+def test_an_import_of_nothing_needs_nothing(home: Any) -> None:
+    """The permission belongs to the keys: without any there is nothing to be allowed (§5.1)."""
+    assert home.answer(home.call("migrations.createKeys", [], root=home.root_key())) == {"keyIds": []}
+
+
+def test_decryption_is_not_judged_where_nothing_can_be_listed(home: Any) -> None:
+    """For an external id that nobody has, listKeys answers at once, without a look at `decrypt` (other-v1 §1.3)."""
+    body = {"apiId": home.api_id, "externalId": "nobody", "decrypt": True}
+    answer = home.answer(home.call("apis.listKeys", body, root=home.root_key(*LIST_KEYS)))
+    assert answer == {"keys": [], "total": 0}
+
+
+def test_listing_an_environment(home: Any) -> None:
+    """The permission for an environment is for that one; without the parameter it is `default` (other-v1 §3.3)."""
+    root = home.root_key("identity.default.read_identity")
+    statuses = [
+        home.call("identities.listIdentities", query, root=root).status_code
+        for query in ({}, {"environment": "default"}, {"environment": "staging"}, {"environment": "*"})
+    ]
+    assert statuses == [200, 200, 403, 403]
 
 
 def test_single_permissions_do_not_add_up(home: Any) -> None:
