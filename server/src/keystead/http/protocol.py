@@ -766,8 +766,12 @@ class Connection(asyncio.Protocol):
             return
         if self._flags & _MIDWAY and self._request is None:
             self._drop_partial_request()
-        self._flags |= _ENDING
-        self._advance()
+        if self._flags & (_BUSY | _QUEUED | _MIDWAY):
+            self._flags |= _ENDING
+            self._advance()
+        else:
+            # No answer is on its way that lingering could save, and a restart must not wait for idle clients.
+            self._hang_up(linger=False)
 
     # ---- the application's side
 

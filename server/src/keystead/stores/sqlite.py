@@ -49,6 +49,9 @@ _log = structlog.get_logger()
 # A group takes no more work once it has this much.
 _ENOUGH = 1024
 _READERS = 4
+_STORAGE_FAILURES = (OperationalError, sqlite3.OperationalError)
+"""What SQLAlchemy and the driver raise when storage takes no writes, a full disk among it."""
+
 _BUSY_TIMEOUT_S = 10.0
 
 _PRAGMAS = (
@@ -91,10 +94,14 @@ WHERE n.workspace_id = ? AND n.name = ?
 ORDER BY o.seq
 """
 
+# One row, because the driver lets go of the interpreter for every row, and the event loop would take it each time.
 _ACCOUNTS = """
-SELECT id, remaining, refill_amount, refill_day, last_refill_at_ms, refill_considered_at_ms FROM keys
+SELECT json_group_array(json_array(
+  id, remaining, refill_amount, refill_day, last_refill_at_ms, refill_considered_at_ms)) FROM keys
 WHERE deleted_at_ms IS NULL AND id IN (SELECT value FROM json_each(?))
 """
+
+_decode_accounts = msgspec.json.Decoder(list[tuple[str, int | None, int | None, int | None, int | None, int]]).decode
 
 _SETTLE = """
 UPDATE keys SET remaining = s.remaining, refill_considered_at_ms = s.considered_at_ms
@@ -323,7 +330,7 @@ class SqliteStore:
                 raise
             driver.execute("ROLLBACK TO unit")
             for work in run:
-                work.error = _unavailable(error) if isinstance(error, OperationalError) else error
+                work.error = _unavailable(error) if isinstance(error, _STORAGE_FAILURES) else error
         driver.execute("RELEASE unit")
 
     def _answer(self, group: list[_Work], touched: Touched) -> None:
@@ -361,7 +368,8 @@ def _settle(
     """Decide the spends in order of arrival and write each key's balance once."""
     driver = _driver(connection)
     key_ids = msgspec.json.encode(list({work.key_id for work in spends})).decode()
-    accounts = {row[0]: Account(*row[1:]) for row in driver.execute(_ACCOUNTS, (key_ids,))}
+    (rows,) = driver.execute(_ACCOUNTS, (key_ids,)).fetchone()
+    accounts = {row[0]: Account(*row[1:]) for row in _decode_accounts(rows)}
     changed: dict[str, Account] = {}
     for work in spends:
         account = accounts.get(work.key_id)
@@ -375,8 +383,8 @@ def _settle(
         if after is not current:
             changed[work.key_id] = after
     if changed:
-        rows = [(key_id, account.remaining, account.considered_at_ms) for key_id, account in changed.items()]
-        driver.execute(_SETTLE, (msgspec.json.encode(rows).decode(),))
+        balances = [(key_id, account.remaining, account.considered_at_ms) for key_id, account in changed.items()]
+        driver.execute(_SETTLE, (msgspec.json.encode(balances).decode(),))
 
 
 def _persist_refill(
@@ -441,7 +449,7 @@ def _keep_write_ahead_log(engine: Engine) -> None:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OperationalError, sqlite3.OperationalError) as error:
+    except _STORAGE_FAILURES as error:
         cause = getattr(error, "orig", error)
         raise StartupError(f"The database {path} cannot be opened for writing: {cause}.") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
