@@ -31,11 +31,11 @@ class Course:
             None, False, None, False, NoOpLogger(), models.Security(bearer_auth="t"), "http://s", 0,
             retry_config=retry_config, timeout_ms=options.pop("default_timeout_ms", None),
         )  # fmt: skip
-        chance = Chance(lambda: self.now_ms, lambda: 0.25, lambda: "f" * 32)
-        settings = {"server_url": None, "timeout_ms": None, "http_headers": None} | options
-        steps = Options(retries, **settings)
+        chance = Chance(lambda: self.now_ms, lambda: 0.25, lambda: "f" * 32, lambda: 100.0)
+        server = config.server(options.pop("server_url", None))
+        steps = Options(retries, **{"timeout_ms": None, "http_headers": None} | options)
         body = request or ({"api_id": "a"} if operation is DELETE_API else {"key": "k"})
-        self.steps = call(operation, body, steps, config, httpx.Client().build_request, chance)
+        self.steps = call(operation, body, server, steps, config, httpx.Client().build_request, chance)
 
     def run(self, *outcomes):
         outcomes = iter(outcomes)
@@ -84,6 +84,62 @@ def test_other_statuses_are_not_retried(status):
     with pytest.raises(Exception, match=r"."):
         course.run(answer(status), OK)
     assert len(course.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "waited"),
+    [
+        (None, 0.35),
+        ("0", 0.35),
+        ("7", 7),
+        ("Thu, 01 Jan 1970 00:01:49 GMT", 9),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.35),
+        ("soon", 0.35),
+        ("-1", 0.35),
+    ],
+)
+@pytest.mark.parametrize("operation", [READ, SPEND, CHANGE])
+@pytest.mark.parametrize("level", ["retries", "retry_config"])
+def test_being_limited_is_retried_as_asked(operation, level, header, waited):
+    """Whoever gives a retry configuration has 429 repeated too, no sooner than Retry-After says."""
+    course = Course(operation, **{level: EXPLICIT})
+    assert repeated(course, answer(429, {}, headers={"retry-after": header} if header else {}), OK)
+    assert course.waited == pytest.approx([waited])
+
+
+def test_retry_after_beyond_the_budget():
+    """A Retry-After that ends after the caller's patience is not waited for: the refusal is told at once."""
+    course = Course(retries=EXPLICIT)
+    with pytest.raises(models.SDKError) as caught:
+        course.run(answer(429, {}, headers={"retry-after": "40"}), answer(429, {}, headers={"retry-after": "21"}), OK)
+    assert (course.waited, caught.value.status_code) == ([40], 429)
+
+
+@pytest.mark.parametrize("off", [UNSET, None])
+def test_being_limited_is_told_at_once_by_default(off):
+    """Without a retry configuration of the caller's a 429 is raised at once, as published, Retry-After or not."""
+    course = Course(retries=off)
+    with pytest.raises(models.SDKError):
+        course.run(answer(429, {}, headers={"retry-after": "1"}), OK)
+    assert course.waited == []
+
+
+def test_protection_is_not_retried(refusal):
+    """A 429 that says an API is protected against deletion is final whatever the configuration."""
+    course = Course(DELETE_API, retries=EXPLICIT)
+    with pytest.raises(models.ErrDeleteProtected):
+        course.run(answer(429, refusal("DELETE_PROTECTED")))
+
+
+@pytest.mark.parametrize(("error", "why"), [(httpx.ConnectError("refused"), "refused"), (httpx.ConnectTimeout(""), "")])
+def test_unreachable(error, why):
+    """An exception of connecting names the server, without the credentials of its address, and once only."""
+    for _ in range(2):
+        with pytest.raises(type(error)) as caught:
+            Course(retries=None, server_url="http://user:url_secret@host:81/prefix").run(error)
+        assert caught.value is error
+        text = f"no connection to http://host:81 ({why or 'ConnectTimeout'}): is a server running there?"
+        assert str(error) == text
 
 
 def test_other_transport_errors_are_not_retried():

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import ssl
 import subprocess
 import sys
 import threading
@@ -175,6 +176,63 @@ def test_connections_are_opened_when_used_and_closed_when_left(monkeypatch, serv
     with unkey:
         ask(unkey)
     assert [client.is_closed for client in opened] == [True, True]
+
+
+def test_tls(monkeypatch, server, invoke):
+    """Only a server without TLS, asked without a proxy, gets connections that could not check a certificate."""
+    contexts = {}
+
+    def recorded(kind):
+        class Recorded(kind):
+            def __init__(self, *, verify, **settings):
+                super().__init__(transport=httpx.MockTransport(server.handle), **settings)
+                contexts[len(contexts)] = verify
+
+        return Recorded
+
+    monkeypatch.setattr(httpx, "Client", recorded(httpx.Client))
+    monkeypatch.setattr(httpx, "AsyncClient", recorded(httpx.AsyncClient))
+    monkeypatch.setattr("unkey_py._pools.getproxies", dict)
+    server.answers = [KEY]
+    for url in ("http://h", "https://h"):
+        invoke(Unkey(server_url=url).keys.whoami, request={"key": "k"})
+    monkeypatch.setattr("unkey_py._pools.getproxies", lambda: {"http": "https://proxy"})
+    invoke(Unkey(server_url="http://h").keys.whoami, request={"key": "k"})
+    plain, *checking = contexts.values()
+    assert checking == [True, True]
+    # The one for plain servers trusts nobody, so TLS through it could only fail.
+    assert (plain.verify_mode, plain.get_ca_certs()) == (ssl.CERT_REQUIRED, [])
+
+
+def test_own_requests_are_httpx_own(monkeypatch):
+    """The package's own clients send what an httpx client with its defaults would send, cookies included."""
+    sent = []
+
+    def handle(request):
+        sent.append(request)
+        return httpx.Response(200, json=KEY, headers={"set-cookie": "node=7"})
+
+    transport = httpx.MockTransport(handle)
+    given = {"client": httpx.Client(transport=transport), "async_client": httpx.AsyncClient(transport=transport)}
+    sync, async_ = httpx.Client, httpx.AsyncClient
+    monkeypatch.setattr(httpx, "Client", lambda **settings: sync(transport=transport, **settings))
+    monkeypatch.setattr(httpx, "AsyncClient", lambda **settings: async_(transport=transport, **settings))
+
+    async def twice(unkey, **options):
+        for _ in range(2):
+            await unkey.keys.whoami_async(request={"key": "k"}, **options)
+            unkey.keys.whoami(request={"key": "k"}, **options)
+
+    for options in ({}, {"http_headers": {"ACCEPT-encoding": "br", "x-mine": "1"}}):
+        sent.clear()
+        for settings in ({}, given):
+            asyncio.run(twice(Unkey("t", server_url="http://h/prefix", **settings), **options))
+        ours, theirs = sent[:4], sent[4:]
+        for mine, other in zip(ours, theirs, strict=True):
+            assert sorted(mine.headers.multi_items()) == sorted(other.headers.multi_items())
+            assert (mine.url, mine.content, mine.method) == (other.url, other.content, other.method)
+        given["client"].cookies.clear()
+        given["async_client"].cookies.clear()
 
 
 def test_async_connections_belong_to_their_loop(monkeypatch, server):

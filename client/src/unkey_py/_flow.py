@@ -40,21 +40,27 @@ _REFUSALS: dict[int, tuple[str, ...]] = {
     500: ("ErrInternalServerError",),
 }
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _DEFAULT_RETRIES = RetryConfig("backoff", BackoffStrategy(50, 1000, 1.5, 30000), True)
 
 
-@dataclass(frozen=True, slots=True)
+# Plain classes: a dataclass takes a millisecond to make, which every import of the package would pay.
 class Send:
     """Send this request and give back the response, or throw what happened instead."""
 
-    request: httpx.Request
+    __slots__ = ("request",)
+
+    def __init__(self, request: httpx.Request) -> None:
+        self.request = request
 
 
-@dataclass(frozen=True, slots=True)
 class Wait:
     """Let this many seconds pass."""
 
-    seconds: float
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
 
 Steps = Generator[Send | Wait, Any, R]
@@ -62,16 +68,22 @@ Steps = Generator[Send | Wait, Any, R]
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """What a call takes from outside: a clock in milliseconds, seconds from [0, 1), 32 hexadecimal digits."""
+    """What a call takes from outside.
+
+    A clock in milliseconds that never jumps, seconds from [0, 1), 32 hexadecimal digits, and the time of day in
+    seconds since the epoch.
+    """
 
     now_ms: Callable[[], int] = lambda: round(time.monotonic() * 1000)
     jitter: Callable[[], float] = random.random
     idempotency_key: Callable[[], str] = lambda: secrets.token_hex(16)
+    now_s: Callable[[], float] = time.time
 
 
 def call(
     operation: Operation[R],
     request: Any,
+    server: str,
     options: Options,
     config: SDKConfiguration,
     build_request: Callable[..., httpx.Request],
@@ -82,23 +94,21 @@ def call(
     Raises `pydantic.ValidationError` for a request that does not fit before anything is sent, one of the typed
     exceptions or `models.SDKError` for an answer that is not a success, and httpx's exceptions as they are.
     """
-    http_request = _compose(operation, request, options, config, build_request, chance)
-    may_retry, pauses = _retry_policy(operation, options, config, chance)
-    journal = Journal(config.debug_logger)
-    response = yield from _attempts(http_request, may_retry, pauses, journal)
+    http_request = _compose(operation, request, server, options, config, build_request, chance)
+    retrying = _Retrying(operation, options, config, chance)
+    response = yield from _attempts(http_request, retrying, Journal(config.debug_logger))
     return _result(operation, http_request, response)
 
 
 def _compose(
     operation: Operation[Any],
     request: Any,
+    server: str,
     options: Options,
     config: SDKConfiguration,
     build_request: Callable[..., httpx.Request],
     chance: Chance,
 ) -> httpx.Request:
-    import httpx
-
     headers = {"Accept": "application/json", "user-agent": __user_agent__}
     params = content = None
     if operation.request is not None:
@@ -108,21 +118,23 @@ def _compose(
         if operation.method == "GET":
             params = {name: value for name, value in wire.items() if value is not None}
         else:
-            content = json.dumps(wire, separators=(",", ":"))
+            content = _encode(wire)
             headers["content-type"] = "application/json"
     if (token := config.token()) is not None:
         headers["Authorization"] = token if token.lower().startswith("bearer ") else f"Bearer {token}"
     if operation.changes:
         headers["Idempotency-Key"] = chance.idempotency_key()
-    # Not merged as dicts: the caller's headers replace ours whatever their case.
-    all_headers = httpx.Headers(headers)
-    all_headers.update(options.http_headers)
+    all_headers: dict[str, str] | httpx.Headers = headers
+    import httpx
 
-    server = config.get_server_details()[0] if options.server_url is None else options.server_url
+    if options.http_headers is not None:
+        # Not merged as dicts: the caller's headers replace ours whatever their case.
+        all_headers = httpx.Headers(headers)
+        all_headers.update(options.http_headers)
     timeout_ms = config.timeout_ms if options.timeout_ms is None else options.timeout_ms
     return build_request(
         operation.method,
-        server.removesuffix("/") + operation.path,
+        server + operation.path,
         params=params,
         content=content,
         data=None,
@@ -132,53 +144,116 @@ def _compose(
     )
 
 
-def _retry_policy(
-    operation: Operation[Any], options: Options, config: SDKConfiguration, chance: Chance
-) -> tuple[Callable[[httpx.Response | Exception], bool], Iterator[float]]:
+class _Retrying:
+    """Whether, and after how many seconds, a call is tried again; the clock starts when this is made."""
+
+    __slots__ = ("_chance", "_chosen", "_is_cautious", "_pauses", "_started_ms")
+
+    def __init__(self, operation: Operation[Any], options: Options, config: SDKConfiguration, chance: Chance) -> None:
+        chosen = config.retry_config if options.retries is UNSET else options.retries
+        self._is_cautious = operation.spends and chosen is UNSET
+        self._chosen: Any = chosen
+        self._chance = chance
+        self._started_ms = chance.now_ms()
+        self._pauses: Iterator[float] | None = None
+
+    def pause(self, outcome: httpx.Response | Exception) -> float | None:
+        """Seconds to wait before the next attempt, None when this outcome is final."""
+        import httpx
+
+        retries = _DEFAULT_RETRIES if self._chosen is UNSET else self._chosen
+        if not isinstance(retries, RetryConfig) or retries.strategy != "backoff":
+            return None
+        limited = outcome if isinstance(outcome, httpx.Response) and outcome.status_code == 429 else None
+        if limited is not None:
+            # Only as the caller asks: without a wish of theirs it is told at once, as published, to shed load by.
+            may_retry = self._chosen is not UNSET and not _is_protected(limited)
+        elif self._is_cautious:
+            may_retry = _server_cannot_have_acted(outcome)
+        else:
+            may_retry = _failed(outcome, retries)
+        if not may_retry:
+            return None
+        if self._pauses is None:
+            self._pauses = waits(retries.backoff, self._chance.now_ms, self._chance.jitter, self._started_ms)
+        pause = next(self._pauses, None)
+        return pause if pause is None or limited is None else self._no_sooner(pause, limited, retries)
+
+    def _no_sooner(self, pause: float, response: httpx.Response, retries: RetryConfig) -> float | None:
+        """The pause that the server asks for, if longer; None when it would end after the caller's patience."""
+        asked = _retry_after(response.headers.get("retry-after"), self._chance.now_s)
+        if asked <= pause:
+            return pause
+        elapsed_ms = self._chance.now_ms() - self._started_ms
+        return asked if elapsed_ms + asked * 1000 <= retries.backoff.max_elapsed_time else None
+
+
+def _server_cannot_have_acted(outcome: httpx.Response | Exception) -> bool:
     import httpx
 
-    chosen = config.retry_config if options.retries is UNSET else options.retries
-    retries = _DEFAULT_RETRIES if chosen is UNSET else chosen
-    if not isinstance(retries, RetryConfig) or retries.strategy != "backoff":
-        return lambda outcome: False, iter(())
-
-    def server_cannot_have_acted(outcome: httpx.Response | Exception) -> bool:
-        if isinstance(outcome, Exception):
-            return isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        return outcome.status_code == 503
-
-    def failed(outcome: httpx.Response | Exception) -> bool:
-        if isinstance(outcome, Exception):
-            is_connection_error = isinstance(outcome, httpx.ConnectError | httpx.TimeoutException)
-            return retries.retry_connection_errors and is_connection_error
-        return 500 <= outcome.status_code <= 599
-
-    is_cautious = operation.spends and chosen is UNSET
-    pauses = waits(retries.backoff, chance.now_ms, chance.jitter)
-    return server_cannot_have_acted if is_cautious else failed, pauses
+    if isinstance(outcome, Exception):
+        return isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return outcome.status_code == 503
 
 
-def _attempts(
-    request: httpx.Request,
-    may_retry: Callable[[httpx.Response | Exception], bool],
-    pauses: Iterator[float],
-    journal: Journal,
-) -> Steps[httpx.Response]:
+def _failed(outcome: httpx.Response | Exception, retries: RetryConfig) -> bool:
+    import httpx
+
+    if isinstance(outcome, Exception):
+        is_connection_error = isinstance(outcome, httpx.ConnectError | httpx.TimeoutException)
+        return retries.retry_connection_errors and is_connection_error
+    return 500 <= outcome.status_code <= 599
+
+
+def _is_protected(response: httpx.Response) -> bool:
+    """Whether a 429 says that an API is protected against deletion, which waiting does not change."""
+    return b'"DELETE_PROTECTED"' in response.content
+
+
+def _retry_after(header: str | None, now_s: Callable[[], float]) -> float:
+    """Seconds that the header asks to wait, 0 when it does not ask or cannot be read."""
+    if header is None:
+        return 0.0
+    if header.isascii() and header.isdigit():
+        return float(header)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(header).timestamp() - now_s()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _attempts(request: httpx.Request, retrying: _Retrying, journal: Journal) -> Steps[httpx.Response]:
     while True:
         journal.request(request)
         try:
             response: httpx.Response = yield Send(request)
         except Exception as error:
             journal.failure()
-            pause = next(pauses, None) if may_retry(error) else None
+            pause = retrying.pause(error)
             if pause is None:
+                _say_where(error, request)
                 raise
         else:
             journal.response(response)
-            pause = next(pauses, None) if may_retry(response) else None
+            pause = None if response.is_success else retrying.pause(response)
             if pause is None:
                 return response
         yield Wait(pause)
+
+
+def _say_where(error: Exception, request: httpx.Request) -> None:
+    """Add the server to the text of an exception that says no more than "Connection refused"."""
+    import httpx
+
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        url = request.url
+        server = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        if server not in str(error):
+            error.args = (
+                f"no connection to {server} ({str(error) or type(error).__name__}): is a server running there?",
+            )
 
 
 def _result(operation: Operation[R], request: httpx.Request, response: httpx.Response) -> R:

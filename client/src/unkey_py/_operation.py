@@ -47,14 +47,17 @@ class Operation(Generic[R]):
     refusals: Mapping[int, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
-@dataclass(frozen=True, slots=True)
 class Options:
-    """The per-call parameters that every operation has (sdk.md section 6)."""
+    """The per-call parameters that every operation has (sdk.md section 6), except the server."""
 
-    retries: OptionalNullable[RetryConfig]
-    server_url: str | None
-    timeout_ms: int | None
-    http_headers: Mapping[str, str] | None
+    __slots__ = ("http_headers", "retries", "timeout_ms")
+
+    def __init__(
+        self, retries: OptionalNullable[RetryConfig], timeout_ms: int | None, http_headers: Mapping[str, str] | None
+    ) -> None:
+        self.retries = retries
+        self.timeout_ms = timeout_ms
+        self.http_headers = http_headers
 
 
 @cache

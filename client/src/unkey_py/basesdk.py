@@ -44,10 +44,11 @@ class BaseSDK:
         timeout_ms: int | None,
         http_headers: Mapping[str, str] | None,
     ) -> R:
-        options = Options(retries, server_url, timeout_ms, http_headers)
+        options = Options(retries, timeout_ms, http_headers)
         config = self.sdk_configuration
-        client = config.pools().client() if config.client is None else config.client
-        steps = call(operation, request, options, config, client.build_request, self._chance)
+        server = config.server(server_url)
+        client = config.pools().pool(server) if config.client is None else config.client
+        steps = call(operation, request, server, options, config, client.build_request, self._chance)
         return _drive(steps, client.send, self._sleep)
 
     async def _call_async(
@@ -59,10 +60,11 @@ class BaseSDK:
         timeout_ms: int | None,
         http_headers: Mapping[str, str] | None,
     ) -> R:
-        options = Options(retries, server_url, timeout_ms, http_headers)
+        options = Options(retries, timeout_ms, http_headers)
         config = self.sdk_configuration
-        client = config.pools().async_client() if config.async_client is None else config.async_client
-        steps = call(operation, request, options, config, client.build_request, self._chance)
+        server = config.server(server_url)
+        client = config.pools().async_pool(server) if config.async_client is None else config.async_client
+        steps = call(operation, request, server, options, config, client.build_request, self._chance)
         return await _drive_async(steps, client.send, self._sleep_async)
 
 

@@ -55,6 +55,10 @@ class SDKConfiguration:
             return self.server_url.removesuffix("/"), {}
         return SERVERS[self.server_idx or 0], {}
 
+    def server(self, server_url: str | None) -> str:
+        """Address of the server of one call, which may name its own; without a trailing slash."""
+        return (self.get_server_details()[0] if server_url is None else server_url).removesuffix("/")
+
     def token(self) -> str | None:
         """The token to send now, None to send the request anonymously; asks the caller's function, if any."""
         security = self.security() if callable(self.security) else self.security
@@ -62,6 +66,8 @@ class SDKConfiguration:
 
     def pools(self) -> Pools:
         """Home of the clients the package opens itself."""
+        if self._pools is not None:
+            return cast("Pools", self._pools)
         from unkey_py._pools import Pools
 
         with self._lock:

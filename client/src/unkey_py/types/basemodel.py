@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar, cast, get_args
 
 import pydantic
@@ -73,8 +74,14 @@ def to_wire(value: Any) -> Any:
     """
     if isinstance(value, BaseModel):
         # Read from __dict__: reading an attribute that is deprecated would warn the caller of what we do.
-        given = ((name, f, value.__dict__.get(name, UNSET)) for name, f in type(value).model_fields.items())
-        return {f.alias or name: to_wire(member) for name, f, member in given if not _is_left_out(f, member)}
+        given = value.__dict__.get
+        return {
+            alias: to_wire(member)
+            for name, alias, sends_none in _wire_fields(type(value))
+            if (member := given(name, UNSET)) is not UNSET and (sends_none or member is not None)
+        }
+    if value is None or value is True or value is False or type(value) in (str, int):
+        return value
     if isinstance(value, list | tuple):
         return [to_wire(member) for member in value]
     return to_jsonable_python(value, inf_nan_mode="null")
@@ -87,6 +94,13 @@ def open_member(enum: type[E], value: object) -> E | None:
     member: Any = str.__new__(cast("Any", enum), value)
     member._name_ = member._value_ = value
     return cast("E", member)
+
+
+@cache
+def _wire_fields(model: type[BaseModel]) -> tuple[tuple[str, str, bool], ...]:
+    """Fields of a model: name, wire name, whether None is sent."""
+    fields = model.model_fields.items()
+    return tuple((name, field.alias or name, not _is_left_out(field, None)) for name, field in fields)
 
 
 def _is_left_out(field: FieldInfo, value: object) -> bool:

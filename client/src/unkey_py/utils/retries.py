@@ -25,9 +25,10 @@ class BackoffStrategy:
 
 
 class RetryConfig:
-    """What to retry: status 500 to 599, and connection failures and timeouts if `retry_connection_errors`.
+    """What to retry: status 429 and 500 to 599, and connection failures and timeouts if `retry_connection_errors`.
 
-    Any `strategy` other than `"backoff"` switches retrying off.
+    After a 429 no sooner than its Retry-After says; one beyond `max_elapsed_time` is not waited for. Any `strategy`
+    other than `"backoff"` switches retrying off.
     """
 
     def __init__(self, strategy: str, backoff: BackoffStrategy, retry_connection_errors: bool) -> None:
@@ -58,18 +59,15 @@ class PermanentError(Exception):
         self.inner = inner
 
 
-def waits(backoff: BackoffStrategy, now_ms: Callable[[], int], jitter: Callable[[], float]) -> Iterator[float]:
+def waits(
+    backoff: BackoffStrategy, now_ms: Callable[[], int], jitter: Callable[[], float], started_ms: int
+) -> Iterator[float]:
     """Seconds to wait before each retry, asked for after a failed attempt; ends when the time is up.
 
-    The clock starts with this call. `jitter` draws seconds from [0, 1).
+    `started_ms` is when the first attempt began. `jitter` draws seconds from [0, 1).
     """
-    started = now_ms()
-
-    def pauses() -> Iterator[float]:
-        # Multiplied step by step: a power of a large n overflows, a product merely becomes infinite.
-        interval = backoff.initial_interval / 1000
-        while now_ms() - started <= backoff.max_elapsed_time:
-            yield min(interval + jitter(), backoff.max_interval / 1000)
-            interval *= float(backoff.exponent)
-
-    return pauses()
+    # Multiplied step by step: a power of a large n overflows, a product merely becomes infinite.
+    interval = backoff.initial_interval / 1000
+    while now_ms() - started_ms <= backoff.max_elapsed_time:
+        yield min(interval + jitter(), backoff.max_interval / 1000)
+        interval *= float(backoff.exponent)
