@@ -1,6 +1,6 @@
 """Every member of every request: what it takes, what it refuses, and how the refusal names it.
 
-The table is the contract's (keys-v1 §3 and §1.4, other-v1 §0.5 to §3, DECISIONS for the extensions), written down a
+The table is the contract's (keys-v1 §3 and §1.4, other-v1 §0.5 to §6, DECISIONS for the extensions), written down a
 second time: it shares nothing with the types of the server, and a member without a row fails a test. Validation comes
 before authentication, so a stranger's acceptable request is known by its 401.
 """
@@ -78,10 +78,11 @@ class Integer(Member):
 
     low: int = -INT64
     high: int = INT64
+    usual: int = 16
 
     @property
     def example(self) -> int:
-        return max(self.low, min(self.high, 16))
+        return max(self.low, min(self.high, self.usual))
 
     def accepted(self) -> Iterator[Any]:
         yield from (self.low, self.high, Raw(b"%d.0" % self.example), Raw(b"%d.00e0" % self.example))
@@ -150,8 +151,18 @@ class Query(Member):
         yield from ()
 
 
-class Members(dict[str, Any]):
-    """The members of an object."""
+@dataclass(frozen=True)
+class Scalars(Member):
+    """A free-form object whose values are no objects and no arrays."""
+
+    example = {"plan": "pro"}
+
+    def accepted(self) -> Iterator[Any]:
+        yield from ({}, {"a": None, "": "b", "c": True, "d": 1.5, "e": Raw(b"1e3"), "f": -(2**53)})
+        yield {"a": 2**64, "b": -(10**30), "c": 1e308}
+
+    def refused(self) -> Iterator[Any]:
+        yield from ([], [{}], "", "{}", 1, 1.5, True, {"a": []}, {"a": {}}, {"a": 1, "b": ["c"]}, {"a": Raw(b"1e400")})
 
 
 @dataclass(frozen=True)
@@ -201,6 +212,7 @@ REFILL = {
     "amount": Integer(low=1, high=INT32, required=True),
     "refillDay": Integer(low=1, high=31),
 }
+PAGE_LIMIT = Integer(low=1, high=100)
 RATELIMIT = {
     "limit": Integer(low=1, high=INT32, required=True),
     "duration": Integer(low=1),
@@ -226,8 +238,39 @@ API_SETTINGS = {
     "deleteProtection": Flag(),
 }
 DESCRIPTION = Text(low=3, high=256, or_empty=True)
+IDENTITY_RATELIMITS = Items(
+    item=Object(
+        members={
+            "name": Text(high=256, required=True),
+            "limit": Integer(low=1, high=INT32, required=True),
+            "duration": Integer(low=1000, required=True),
+        }
+    )
+)
+NAMESPACE = {"namespaceId": Text(), "namespaceName": Text(high=512)}
+OVERRIDE = {"identifier": Text(high=512, required=True), **NAMESPACE}
+INSTANT = {"low": -YEAR_9999_MS, "high": YEAR_9999_MS}
+KEY_FROM_ELSEWHERE = {
+    "hash": Object(
+        members={"value": Text(high=256, required=True), "variant": Choice(words=("sha256_base64",), required=True)}
+    ),
+    "plaintext": Text(),
+    "start": Text(high=256),
+    "prefix": Text(high=8),
+    "name": Text(high=256),
+    "ownerId": Text(high=256),
+    "meta": Free(),
+    "roles": Items(item=Text(low=1, high=512)),
+    "permissions": Items(item=Text(low=1, high=512)),
+    "expires": Integer(**INSTANT),
+    "remaining": Integer(low=1, high=INT32),
+    "refill": Object(members=REFILL),
+    "enabled": Flag(),
+    "environment": Text(high=256),
+}
+OUTCOMES = ("valid", "notFound", "forbidden", "usageExceeded", "rateLimited", "unauthorized", "disabled")
 
-REQUESTS: dict[str, dict[str, Any]] = {
+REQUESTS: dict[str, Any] = {
     "keys.getKey": {"keyId": NAMED, "decrypt": Flag()},
     "keys.whoami": {"key": NAMED},
     "keys.deleteKey": {"keyId": NAMED, "permanent": Flag()},
@@ -241,7 +284,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "meta": Free(),
         "roles": Items(item=Text(low=1, high=512)),
         "permissions": Items(item=Text(low=1, high=128)),
-        "expires": Integer(low=-YEAR_9999_MS, high=YEAR_9999_MS),
+        "expires": Integer(**INSTANT),
         "remaining": Integer(low=1, high=INT32),
         "refill": Object(members=REFILL),
         "ratelimit": Object(members=RATELIMIT | {"duration": Integer(low=1000)}),
@@ -273,7 +316,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "externalId": Text(low=1, high=256, nullable=True),
         "ownerId": Text(low=1, high=256, nullable=True),
         "meta": Free(nullable=True),
-        "expires": Integer(low=-YEAR_9999_MS, high=YEAR_9999_MS, nullable=True),
+        "expires": Integer(**INSTANT, nullable=True),
         "remaining": Integer(low=0, high=INT32, nullable=True),
         "refill": Object(members=REFILL, nullable=True),
         "ratelimit": Object(members=RATELIMIT, nullable=True),
@@ -289,8 +332,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "keys.getVerifications": {
         "keyId": Text(),
         "ownerId": Text(),
-        "start": Integer(low=-YEAR_9999_MS, high=YEAR_9999_MS),
-        "end": Integer(low=-YEAR_9999_MS, high=YEAR_9999_MS),
+        "start": Integer(**INSTANT),
+        "end": Integer(**INSTANT),
         "granularity": Choice(words=("day",)),
     },
     "keys.addPermissions": PERMISSIONS,
@@ -301,6 +344,17 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "keys.setRoles": ROLES,
     "apis.createApi": {"name": Text(low=3, high=256, required=True), **API_SETTINGS},
     "apis.getApi": {"apiId": NAMED},
+    "apis.listKeys": {
+        "apiId": NAMED,
+        "limit": PAGE_LIMIT,
+        "cursor": Text(),
+        "externalId": Text(low=1),
+        "ownerId": Text(low=1),
+        "decrypt": Flag(),
+        "revalidateKeysCache": Flag(),
+    },
+    "apis.deleteKeys": {"apiId": NAMED, "permanent": Flag()},
+    "apis.deleteApi": {"apiId": NAMED},
     "apis.updateApi": {
         "apiId": NAMED,
         "name": Text(low=3, high=256),
@@ -310,13 +364,19 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "storeEncryptedKeys": Flag(nullable=True),
         "deleteProtection": Flag(nullable=True),
     },
-    "apis.listApis": {"limit": Integer(low=1, high=100), "cursor": Text()},
+    "apis.listApis": {"limit": PAGE_LIMIT, "cursor": Text()},
     "permissions.createPermission": {
         "name": Text(low=3, high=256, is_identifier=True, required=True),
         "slug": Text(low=3, high=128, is_identifier=True),
         "description": DESCRIPTION,
     },
+    "permissions.getPermission": {"permissionId": NAMED},
+    "permissions.listPermissions": {},
+    "permissions.deletePermission": {"permissionId": Text(required=True)},
     "permissions.createRole": {"name": Text(low=3, high=256, required=True), "description": DESCRIPTION},
+    "permissions.getRole": {"roleId": NAMED},
+    "permissions.listRoles": {},
+    "permissions.deleteRole": {"roleId": Text(required=True)},
     "permissions.setRolePermissions": {
         "roleId": NAMED,
         "permissions": Items(item=Object(members=PERMISSION_SELECTOR), required=True),
@@ -324,33 +384,117 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "identities.createIdentity": {
         "externalId": Text(low=3, high=256, required=True),
         "meta": Free(),
-        "ratelimits": Items(
+        "ratelimits": IDENTITY_RATELIMITS,
+    },
+    "identities.getIdentity": {"identityId": Text(low=1), "externalId": Text(low=1)},
+    "identities.listIdentities": {"environment": Text(), "limit": PAGE_LIMIT, "cursor": Text()},
+    "identities.updateIdentity": {
+        "identityId": Text(low=1),
+        "externalId": Text(low=1),
+        "environment": Text(),
+        "meta": Free(),
+        "ratelimits": IDENTITY_RATELIMITS,
+    },
+    "identities.deleteIdentity": {"identityId": NAMED},
+    "ratelimits.limit": {
+        "namespace": Text(high=512),
+        "identifier": Text(required=True),
+        "limit": Integer(low=1, high=INT32, required=True),
+        "duration": Integer(low=1000, required=True),
+        "cost": Integer(low=0),
+        "async": Flag(),
+        "meta": Scalars(),
+        "resources": Items(
             item=Object(
                 members={
-                    "name": Text(high=256, required=True),
-                    "limit": Integer(low=1, high=INT32, required=True),
-                    "duration": Integer(low=1000, required=True),
+                    "type": Text(required=True),
+                    "id": Text(required=True),
+                    "name": Text(),
+                    "meta": Scalars(),
                 }
             )
         ),
     },
-    "identities.getIdentity": {"identityId": Text(low=1), "externalId": Text(low=1)},
+    "ratelimits.setOverride": {
+        **NAMESPACE,
+        "identifier": Text(low=3, high=512, required=True),
+        "limit": Integer(low=0, high=INT32, required=True),
+        "duration": Integer(low=1000, high=INT32, required=True),
+        "async": Flag(),
+    },
+    "ratelimits.getOverride": OVERRIDE,
+    "ratelimits.listOverrides": {**NAMESPACE, "limit": PAGE_LIMIT, "cursor": Text()},
+    "ratelimits.deleteOverride": OVERRIDE,
+    "ratelimits.listNamespaces": {"limit": PAGE_LIMIT, "cursor": Text()},
+    "migrations.createKeys": Items(
+        high=100,
+        item=Object(
+            members={
+                "apiId": Text(required=True),
+                **KEY_FROM_ELSEWHERE,
+                "externalId": Text(high=256),
+                "ratelimit": Object(
+                    members={
+                        "limit": Integer(low=1, high=INT32, required=True),
+                        "refillRate": Integer(low=1, high=INT32, required=True),
+                        "refillInterval": Integer(low=1, required=True),
+                        "async": Flag(),
+                        "type": Choice(words=("fast", "consistent")),
+                    }
+                ),
+            }
+        ),
+    ),
+    "migrations.enqueueKeys": {
+        "migrationId": Text(high=256, required=True),
+        "apiId": Text(required=True),
+        "keys": Items(
+            high=100,
+            required=True,
+            item=Object(
+                members={
+                    **KEY_FROM_ELSEWHERE,
+                    "ratelimit": Object(members=RATELIMIT | {"duration": Integer(low=1000, required=True)}),
+                }
+            ),
+        ),
+    },
+    "analytics.getVerifications": {
+        "apiId": Text(required=True),
+        "start": Integer(**INSTANT, usual=-YEAR_9999_MS, required=True),
+        "end": Integer(**INSTANT, usual=YEAR_9999_MS),
+        "externalId": Text(),
+        "keyId": Items(item=Text()),
+        "tag": Items(item=Text()),
+        "groupBy": Items(item=Choice(words=("hour", "day", "month", "key", "identity", "tags", "tag"))),
+        "orderBy": Choice(words=(*OUTCOMES, "insufficientPermissions", "expired", "total", "time")),
+        "order": Choice(words=("asc", "desc")),
+        "limit": Integer(low=1),
+    },
     "liveness": {},
 }
-"""Operation → its request's members, as the contract has them."""
+"""Operation → its request's members, as the contract has them; or what its body is an array of."""
+
+SHAPES = {
+    name: request if isinstance(request, Items) else Object(members=request) for name, request in REQUESTS.items()
+}
+
+IMPOSSIBLE_TOGETHER = {
+    ("analytics.getVerifications", ("start",), YEAR_9999_MS): "start must be before end",
+    ("analytics.getVerifications", ("end",), -YEAR_9999_MS): "start must be before end",
+}
+"""Ends of ranges that are acceptable, but leave no acceptable value for another member, with what is said to them."""
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 Path = tuple[str, ...]
 
 
-def walk(members: dict[str, Any], at: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every member with its path; items of arrays are called `0`."""
-    for name, member in members.items():
-        yield (*at, name), member
-        if isinstance(member, Items):
-            yield from walk({"0": member.item}, (*at, name))
-        if isinstance(member, Object):
-            yield from walk(member.members, (*at, name))
+def walk(member: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every member within `member` with its path; items of arrays are called `0`."""
+    inner = {"0": member.item} if isinstance(member, Items) else getattr(member, "members", {})
+    for name, held in inner.items():
+        yield (*at, name), held
+        yield from walk(held, (*at, name))
 
 
 def paths_of(kind: inspect.Type, at: Path = ()) -> Iterator[Path]:
@@ -369,13 +513,15 @@ def paths_of(kind: inspect.Type, at: Path = ()) -> Iterator[Path]:
             yield from paths_of(field.type, (*at, field.encode_name))
 
 
-def body_of(operation: str) -> dict[str, Any]:
+def body_of(operation: str) -> Any:
     """A request that gives every member."""
-    return {name: member.example for name, member in REQUESTS[operation].items()}
+    return SHAPES[operation].example
 
 
 def put(holder: Any, path: Path, value: Any) -> Any:
-    """`holder` with the value at `path` replaced."""
+    """`holder` with the value at `path` replaced; at the empty path it is the whole."""
+    if not path:
+        return value
     name, *rest = path
     if isinstance(holder, list):
         return [put(holder[0], tuple(rest), value) if rest else value]
@@ -392,10 +538,14 @@ def drop(holder: Any, path: Path) -> Any:
     return {other: value for other, value in holder.items() if other != name}
 
 
-def send(client: httpx.Client, operation: Operation, request: dict[str, Any]) -> httpx.Response:
-    """The answer to a request, in the body or the query."""
+def send(client: httpx.Client, operation: Operation, request: Any) -> httpx.Response:
+    """The answer to a request, in the body or the query; there a list is a parameter that is repeated."""
     if operation.method == GET:
-        return client.get(operation.path, params={name: as_text(value) for name, value in request.items()})
+        params = {
+            name: [as_text(each) for each in value] if isinstance(value, list) else as_text(value)
+            for name, value in request.items()
+        }
+        return client.get(operation.path, params=params)
     return client.post(
         operation.path, content=msgspec.json.encode(request), headers={"Content-Type": "application/json"}
     )
@@ -429,9 +579,10 @@ def rows_of(server: ServerInProcess) -> dict[str, int]:
 
 EVERY_MEMBER = [
     pytest.param(operation, path, member, id=f"{operation}:{'.'.join(path)}")
-    for operation, members in REQUESTS.items()
-    for path, member in walk(members)
+    for operation, shape in SHAPES.items()
+    for path, member in ([((), shape)] if isinstance(shape, Items) else []) + list(walk(shape))
 ]
+"""The members of every request, and the bodies that are arrays, whose path is empty."""
 BODY_MEMBERS = [parameter for parameter in EVERY_MEMBER if BY_NAME[parameter.values[0]].method != GET]
 QUERY_MEMBERS = [parameter for parameter in EVERY_MEMBER if BY_NAME[parameter.values[0]].method == GET]
 
@@ -439,7 +590,7 @@ QUERY_MEMBERS = [parameter for parameter in EVERY_MEMBER if BY_NAME[parameter.va
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_member_has_a_row(operation: Operation) -> None:
     """The table of this module has exactly the members that the server's request types have."""
-    rows = {path for path, _ in walk(REQUESTS[operation.name])}
+    rows = {path for path, _ in walk(SHAPES[operation.name])}
     assert rows == set(paths_of(inspect.type_info(operation.request)))
 
 
@@ -449,7 +600,11 @@ def test_ends_of_ranges_are_accepted(stranger: httpx.Client, name: str, path: Pa
     operation = BY_NAME[name]
     for value in member.accepted():
         answer = send(stranger, operation, put(body_of(name), path, value))
-        assert is_acceptable(answer), (value, answer.text)
+        impossible = [text for at, text in IMPOSSIBLE_TOGETHER.items() if at == (name, path, value)]
+        if impossible:
+            assert message_of(answer) == impossible[0]
+        else:
+            assert is_acceptable(answer), (value, answer.text)
 
 
 @pytest.mark.parametrize(("name", "path", "member"), BODY_MEMBERS)
@@ -458,7 +613,9 @@ def test_bad_values_are_refused_by_name(
 ) -> None:
     """What lies beyond an end, or has another JSON type, is 400 naming the member, and nothing is written."""
     operation = BY_NAME[name]
-    body = body_of(name) | ({"apiId": api_id} if "apiId" in REQUESTS[name] else {})
+    body = body_of(name)
+    for at in [at for at, _ in walk(SHAPES[name]) if at[-1] == "apiId"]:
+        body = put(body, at, api_id)
     before = rows_of(server)
     for value in member.refused():
         message = message_of(send(caller, operation, put(body, path, value)))
@@ -476,7 +633,7 @@ def test_null(stranger: httpx.Client, name: str, path: Path, member: Any) -> Non
         assert message_of(answer).startswith(f"{'.'.join(path)}: ")
 
 
-@pytest.mark.parametrize(("name", "path", "member"), [p for p in EVERY_MEMBER if p.values[1][-1] != "0"])
+@pytest.mark.parametrize(("name", "path", "member"), [p for p in EVERY_MEMBER if p.values[1][-1:] not in [(), ("0",)]])
 def test_missing(stranger: httpx.Client, name: str, path: Path, member: Any) -> None:
     """A required member that is missing is named as `Required`; any other may be left out."""
     answer = send(stranger, BY_NAME[name], drop(body_of(name), path))
@@ -499,13 +656,12 @@ def test_unknown_members_are_ignored(stranger: httpx.Client, name: str) -> None:
     """Members that the contract does not know are ignored at any depth, whatever they hold."""
     unknown = {"unknown": [{"deep": None}, 1.5, True], "NAME": 1, "": {}}
 
-    def with_unknown(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {member: with_unknown(held) for member, held in value.items()} | unknown
-        return [with_unknown(item) for item in value] if isinstance(value, list) else value
+    def with_unknown(member: Any) -> Any:
+        if isinstance(member, Object):
+            return {name: with_unknown(held) for name, held in member.members.items()} | unknown
+        return [with_unknown(member.item)] if isinstance(member, Items) else member.example
 
-    body = with_unknown(body_of(name))
-    assert is_acceptable(send(stranger, BY_NAME[name], body))
+    assert is_acceptable(send(stranger, BY_NAME[name], with_unknown(SHAPES[name])))
 
 
 @pytest.mark.parametrize(("name", "path", "member"), QUERY_MEMBERS)
@@ -517,10 +673,16 @@ def test_bad_parameters_are_refused_by_name(stranger: httpx.Client, name: str, p
     elif isinstance(member, Text) and member.low:
         refused = [""]
     elif isinstance(member, Choice):
-        refused = ["", "hour", "DAY"]
+        refused = [
+            "",
+            "other",
+            member.words[0].upper(),
+            f"{member.words[0]},{member.words[-1]}",
+            f"[{member.words[0]}]",
+        ]
     for value in refused:
         message = message_of(send(stranger, BY_NAME[name], put(body_of(name), path, value)))
-        assert message.startswith(f"{path[0]}: "), (value, message)
+        assert message.startswith(f"{'.'.join(path)}: "), (value, message)
 
 
 LITERAL_TEXTS = [
@@ -544,11 +706,20 @@ LITERAL_TEXTS = [
     ("keys.getKey", {}, "keyId: Required"),
     ("apis.createApi", {"name": "ab"}, "name: String must contain at least 3 character(s)"),
     ("apis.getApi", {"apiId": ""}, "apiId: String must contain at least 1 character(s)"),
+    ("identities.createIdentity", {"externalId": "ab"}, "externalId: String must contain at least 3 character(s)"),
+    (
+        "ratelimits.setOverride",
+        {"namespaceId": "rlns_1", "identifier": "", "limit": 1, "duration": 1000},
+        "identifier: String must contain at least 3 character(s)",
+    ),
+    ("migrations.createKeys", [{}], "0.apiId: Required"),
+    ("migrations.createKeys", [{"apiId": "a"}] * 101, ": Array must contain at most 100 element(s)"),
+    ("migrations.createKeys", {}, ": Expected array, received object"),
 ]
 
 
 @pytest.mark.parametrize(("name", "request_", "message"), LITERAL_TEXTS)
-def test_literal_texts(stranger: httpx.Client, name: str, request_: dict[str, Any], message: str) -> None:
+def test_literal_texts(stranger: httpx.Client, name: str, request_: Any, message: str) -> None:
     """The texts that interoperability tests compare are exactly these (keys-v1 §1.4)."""
     assert message_of(send(stranger, BY_NAME[name], request_)) == message
 
@@ -562,10 +733,19 @@ SEVERAL = [
     ("keys.verifyKey", {"key": "k", "ratelimits": [{"name": "a"}, {}]}, "ratelimits.1.name: "),
     ("keys.setRoles", {"keyId": "k", "roles": [{}, {"id": "ab"}]}, "roles.1.id: "),
     ("identities.createIdentity", {"externalId": "abc", "ratelimits": [{"name": "n", "limit": 0}]}, "ratelimits.0."),
+    ("migrations.createKeys", [{"apiId": "a"}, {"apiId": "a", "ratelimit": {"type": "x"}}], "1.ratelimit"),
+    ("migrations.createKeys", [{"apiId": "a"}, {"apiId": "a", "roles": ["ok", ""]}], "1.roles.1: "),
+    ("migrations.createKeys", [{"apiId": "a"}, {"apiId": "a", "meta": []}], "1.meta: "),
+    ("migrations.enqueueKeys", {"migrationId": "m", "apiId": "a", "keys": [{}, {"start": 1}]}, "keys.1.start: "),
+    (
+        "ratelimits.limit",
+        {"identifier": "i", "limit": 1, "duration": 1000, "resources": [{"type": "t", "id": "i"}, {"type": "t"}]},
+        "resources.1.id: ",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("name", "body", "beginning"), SEVERAL)
-def test_position_in_an_array(stranger: httpx.Client, name: str, body: dict[str, Any], beginning: str) -> None:
+def test_position_in_an_array(stranger: httpx.Client, name: str, body: Any, beginning: str) -> None:
     """The path of a bad item names its position."""
     assert message_of(send(stranger, BY_NAME[name], body)).startswith(beginning)

@@ -92,7 +92,8 @@ def test_other_methods(caller: httpx.Client, operation: Operation) -> None:
 @pytest.mark.parametrize("operation", GETS, ids=lambda operation: operation.name)
 def test_head_of_a_get_route(caller: httpx.Client, stranger: httpx.Client, operation: Operation) -> None:
     """HEAD answers as GET does, without the body: success, refusal and 400 alike."""
-    acceptable = {"apiId": "a", "keyId": "k", "externalId": "e"}
+    names = ("apiId", "keyId", "externalId", "permissionId", "roleId", "namespaceId", "identifier")
+    acceptable = dict.fromkeys(names, "unknown") | {"start": "0"}
     for client, params in ((caller, acceptable), (stranger, acceptable), (caller, {"limit": "0", "decrypt": "1"})):
         got = client.get(operation.path, params=params)
         head = client.head(operation.path, params=params)
