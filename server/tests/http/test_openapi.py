@@ -1,5 +1,6 @@
 """The OpenAPI document and its page: complete, self-contained, and true of the running server."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from keystead.contract.service import NoInput
 from keystead.core.errors import ErrorCode, Reason
 from keystead.http.openapi import document
 from keystead.http.operations import GET, OPERATIONS, Operation
@@ -48,16 +50,40 @@ FURTHER_STATUSES = {
     "keys.setRoles": {404},
     "apis.createApi": set(),
     "apis.getApi": {404},
+    "apis.listKeys": {404, 412},
+    "apis.deleteKeys": {404, 412},
+    "apis.deleteApi": {404, 412},
     "apis.updateApi": {404},
     "apis.listApis": set(),
     "permissions.createPermission": {409},
+    "permissions.getPermission": {404},
+    "permissions.listPermissions": set(),
+    "permissions.deletePermission": {404},
     "permissions.createRole": {409},
+    "permissions.getRole": {404},
+    "permissions.listRoles": set(),
+    "permissions.deleteRole": {404},
     "permissions.setRolePermissions": {404},
     "identities.createIdentity": {409},
     "identities.getIdentity": {404},
+    "identities.listIdentities": set(),
+    "identities.updateIdentity": {404, 409},
+    "identities.deleteIdentity": {404},
+    "ratelimits.limit": {404},
+    "ratelimits.setOverride": {404},
+    "ratelimits.getOverride": {404},
+    "ratelimits.listOverrides": {404},
+    "ratelimits.deleteOverride": {404},
+    "ratelimits.listNamespaces": set(),
+    "migrations.createKeys": {404, 409, 412},
+    "migrations.enqueueKeys": {404},
+    "analytics.getVerifications": {404, 412},
     "liveness": set(),
 }
-"""Operation → what it can answer beyond what every operation can (keys-v1 §3, other-v1 §1 to §3)."""
+"""Operation → what it can answer beyond what every operation can (keys-v1 §3, other-v1 §1 to §7)."""
+
+WITHOUT_IDEMPOTENCY_KEY = {"keys.verifyKey", "keys.whoami", "ratelimits.limit"}
+"""Operations with a body whose `Idempotency-Key` does not count (D15): no other body can be in conflict with it."""
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +149,9 @@ def test_every_table_of_this_module_is_complete() -> None:
 def test_statuses(served: Any, name: str) -> None:
     """An operation names every status it can answer: its own, those of every operation, those of HTTP itself."""
     operation = BY_NAME[name]
-    statuses = {200, 400, 431, 500, 503} | FURTHER_STATUSES[name]
+    statuses = {400, 431, 500, 503} | FURTHER_STATUSES[name]
+    statuses |= {202} if name == "migrations.enqueueKeys" else {200}
+    statuses |= {409} if operation.method != GET and name not in WITHOUT_IDEMPOTENCY_KEY else set()
     statuses |= {401, 403, 429} if operation.authenticated else set()
     statuses |= {414} if operation.method == GET else {408, 413}
     assert set(entry(served, operation)["responses"]) == {str(status) for status in statuses}
@@ -214,7 +242,9 @@ def test_page_is_complete(page: Page, served: Any) -> None:
         for need in operation.needs:
             assert all(slug in page.text for slug in need.alternatives)
     assert {f"type-{name}" for name in served["components"]["schemas"]} <= set(page.ids)
-    assert {str(status) for status in (200, 400, 401, 403, 404, 408, 409, 412, 413, 414, 429, 431, 500, 503)} <= words
+    assert {
+        str(status) for status in (200, 202, 400, 401, 403, 404, 408, 409, 412, 413, 414, 429, 431, 500, 503)
+    } <= words
 
 
 # --- Whether it is true ---------------------------------------------------------------------------------------------
@@ -251,29 +281,69 @@ CREATED = {
 KEPT = {"keys.createKey": {"roles", "permissions", "externalId"}, "identities.createIdentity": {"externalId"}}
 """Operation → members that name no existing thing in it, and stay as generated."""
 
+ITEM = {"roles": ["described"], "permissions": ["described.read"], "remaining": 5, "refill": CREATED["refill"]}
+"""What is put into an item of an import: made-up names, or a refill of nothing, would end in 412 and 400."""
+
 
 @pytest.fixture(scope="module")
 def existing(http: httpx.Client) -> Callable[[], dict[str, Any]]:
-    """Makes a key with everything and says its names: made-up ids alone would end in 404."""
-    role = http.post("/v1/permissions.createRole", json={"name": "described"}).json()
+    """Makes one of everything and says its names: made-up ids alone would end in 404, and some were deleted before."""
+    numbers = itertools.count(1)
 
     def make() -> dict[str, Any]:
-        api = http.post("/v1/apis.createApi", json={"name": "described", "storeEncryptedKeys": True}).json()
-        key = http.post("/v1/keys.createKey", json={"apiId": api["apiId"], **CREATED}).json()
+        def ask(operation: str, **members: Any) -> dict[str, Any]:
+            answer = http.post(f"/v1/{operation}", json=members)
+            assert answer.status_code == 200, answer.text
+            made: dict[str, Any] = answer.json()
+            return made
+
+        name = f"described.{next(numbers)}"
+        api = ask("apis.createApi", name=name, storeEncryptedKeys=True)
+        key = ask("keys.createKey", apiId=api["apiId"], **CREATED)
+        limit = {"identifier": name, "limit": 1, "duration": 60_000}
+        ask("ratelimits.limit", namespace=name, **limit)
+        ask("ratelimits.setOverride", namespaceName=name, **limit)
         return {
             "apiId": api["apiId"],
-            "roleId": role["roleId"],
+            **ask("permissions.createPermission", name=name),
+            **ask("permissions.createRole", name=name),
+            **ask("identities.createIdentity", externalId=name),
             "externalId": "described",
             "permissions": [{"slug": "described.read"}, {}],
             "roles": [{"name": "described"}],
+            "namespaceId": "",
+            "namespaceName": name,
+            "identifier": name,
             **key,
         }
 
     return make
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "liveness"])
+def aim(name: str, request: Any, existing: dict[str, Any]) -> None:
+    """Make a generated request one about things that exist."""
+    if isinstance(request, list):
+        for item in request:
+            item["apiId"] = existing["apiId"]
+        items = request
+    else:
+        wanted = set(BY_NAME[name].request.__struct_encode_fields__) - KEPT.get(name, set())
+        request.update({member: value for member, value in existing.items() if member in wanted})
+        items = request["keys"] if name == "migrations.enqueueKeys" else []
+    for number, item in enumerate(items):
+        item.update(ITEM, plaintext=f"{existing['key']} {number}")
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        pytest.param(name, mode, id=f"{name}-{mode.value}")
+        for name in NAMES
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+        # What takes nothing can not be asked wrongly.
+        if mode is GenerationMode.POSITIVE or BY_NAME[name].request is not NoInput
+    ],
+)
 def test_answers_are_as_described(
     server: ServerInProcess, described: Any, existing: Callable[[], dict[str, Any]], name: str, mode: GenerationMode
 ) -> None:
@@ -294,16 +364,12 @@ def test_answers_are_as_described(
     )
     @given(case=described[operation.path][operation.method].as_strategy(generation_mode=mode))
     def run(case: Any) -> None:
-        if mode is GenerationMode.POSITIVE and sum(statuses.values()) % 2:
-            members = case.query if operation.method == GET else case.body
-            if name == "identities.getIdentity":
-                members.pop("identityId", None)
-            wanted = set(operation.request.__struct_encode_fields__) - KEPT.get(name, set())
-            members.update({member: value for member, value in existing().items() if member in wanted})
+        if mode is GenerationMode.POSITIVE and operation.request is not NoInput and sum(statuses.values()) % 2:
+            aim(name, case.query if operation.method == GET else case.body, existing())
         answer = case.call(base_url=server.url, headers={"Authorization": f"Bearer {server.root_key}"})
         statuses[answer.status_code] += 1
         case.validate_response(answer, checks=CHECKS)
 
     run()
-    assert statuses[200] or mode is GenerationMode.NEGATIVE, statuses
+    assert statuses[operation.success] or mode is GenerationMode.NEGATIVE, statuses
     assert statuses[400] or mode is GenerationMode.POSITIVE, statuses
