@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
 
 from keystead.core.credits import Account, Spend
 from keystead.core.entities import Api, AuditEntry, Key, Workspace
 from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
 from keystead.core.secrets import hash_secret
 from keystead.ports import UNKNOWN, Transaction
+from keystead.stores import sqlite as sqlite_store
 from keystead.stores.sqlite import SqliteStore
 from keystead.testing.connection import Connection
 from keystead.testing.server import ServerInProcess
@@ -80,17 +79,24 @@ async def one_group(store: SqliteStore) -> AsyncIterator[None]:
 
 
 @contextmanager
-def statements(store: SqliteStore, seen: Callable[[str], object]) -> Iterator[None]:
+def statements(seen: Callable[[str], object]) -> Iterator[None]:
     """`seen` is told of every statement of the writer before it runs, and may raise in its place."""
+    driver_of = sqlite_store._driver
 
-    def tell(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen(statement)
+    class Watched:
+        def __init__(self, driver: sqlite3.Connection) -> None:
+            self._driver = driver
 
-    event.listen(store._engine, "before_cursor_execute", tell)
-    try:
+        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+            seen(statement)
+            return self._driver.execute(statement, *parameters)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._driver, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_store, "_driver", lambda connection: Watched(driver_of(connection)))
         yield
-    finally:
-        event.remove(store._engine, "before_cursor_execute", tell)
 
 
 def failing(wanted: str) -> Callable[[str], None]:
@@ -98,7 +104,7 @@ def failing(wanted: str) -> Callable[[str], None]:
 
     def fail(statement: str) -> None:
         if statement == wanted:
-            raise OperationalError(statement, None, sqlite3.OperationalError("disk I/O error"))
+            raise sqlite3.OperationalError("disk I/O error")
 
     return fail
 
@@ -113,7 +119,7 @@ def test_what_waits_shares_one_commit(tmp_path: Path) -> None:
         async with opened(tmp_path) as store:
             await store.write(adding(a_key("a", account=Account(remaining=100))))
             seen: list[str] = []
-            with statements(store, seen.append):
+            with statements(seen.append):
                 async with one_group(store):
                     spends = [store.spend("key_a", 1, NOON_MS) for _ in range(50)]
                     units = [store.write(lambda tx, n=number: n) for number in range(50)]  # type: ignore[misc]
@@ -211,7 +217,7 @@ def test_a_failing_commit_fails_the_whole_group(tmp_path: Path, statement: str) 
         async with opened(tmp_path) as store:
             await store.write(adding(a_key("a", account=Account(remaining=5))))
             before = await store.find(hash_secret("a"))
-            with statements(store, failing(statement)):
+            with statements(failing(statement)):
                 work = [
                     store.write(adding(a_key("b"))),
                     store.spend("key_a", 1, NOON_MS),
@@ -508,7 +514,7 @@ def test_credits_are_not_given_away_while_nothing_can_be_written(tmp_path: Path)
         api_id = client.post("apis.createApi", {"name": "test"}).json["apiId"]
         limited = client.post("keys.createKey", {"apiId": api_id, "remaining": 10}).json
         free = client.post("keys.createKey", {"apiId": api_id}).json
-        with statements(server.application.storage.store, failing("COMMIT")):
+        with statements(failing("COMMIT")):
             refused = client.post("keys.verifyKey", {"key": limited["key"]})
             assert (refused.status, refused.json["error"]["reason"]) == (503, "UNAVAILABLE")
             assert client.post("keys.verifyKey", {"key": free["key"]}).json["valid"]
