@@ -1,19 +1,23 @@
-"""What the contract says a server answers, in memory and as plainly as possible (keys-v1 §1 to §4, DECISIONS).
+"""What the contract says a server answers, in memory and as plainly as possible (keys-v1, other-v1, DECISIONS).
 
 Written from the contract alone: nothing of the server is imported, and nothing here is fast. A method of `Model` is an
 operation; it gives the expected answer or raises `Refused`. What the server makes up (ids, secrets) is a `Fresh`, which
-takes its value when it is first seen.
+takes its value when it is first seen. §1 to §4 alone are those of keys-v1.
 
 Where the contract leaves the order of two refusals open, the server's is taken over; such places say so.
 """
 
 import re
+from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+MOST_ATTEMPTS = 10
 MAX_INT32 = 2**31 - 1
 CLIENT_ADDRESS = "127.0.0.1"
 
@@ -25,6 +29,18 @@ _CODES = {
     409: "CONFLICT",
     412: "PRECONDITION_FAILED",
 }
+
+
+_METHODS = {"analytics.getVerifications": "getVerificationsOfApi", "migrations.createKeys": "importKeys"}
+"""Those that are not named like their operation."""
+
+
+class InAnyOrder(list[Any]):
+    """Items of an answer whose order the contract leaves open; the members `by` together tell them apart."""
+
+    def __init__(self, items: list[Any], *by: str) -> None:
+        super().__init__(items)
+        self.by = by
 
 
 class Refused(Exception):
@@ -57,12 +73,14 @@ class Fresh:
 class Permission:
     slug: str
     name: str
+    description: str | None = None
     id: Fresh = field(default_factory=lambda: Fresh.id("perm"))
 
 
 @dataclass(eq=False)
 class Role:
     name: str
+    description: str | None = None
     id: Fresh = field(default_factory=lambda: Fresh.id("role"))
     permissions: list[Permission] = field(default_factory=list)
 
@@ -85,6 +103,52 @@ class Api:
     name: str
     id: Fresh = field(default_factory=lambda: Fresh.id("api"))
     settings: dict[str, Any] = field(default_factory=dict)
+    is_live: bool = True
+
+
+@dataclass(eq=False)
+class Override:
+    identifier: str
+    limit: int
+    duration: int
+    is_async: bool
+    id: Fresh = field(default_factory=lambda: Fresh.id("rlor"))
+
+    def matches(self, identifier: str) -> bool:
+        """A star is any run of characters but line ends (other-v1 §4.1)."""
+        parts = map(re.escape, self.identifier.split("*"))
+        return "*" in self.identifier and re.fullmatch(".*".join(parts), identifier) is not None
+
+    def shown(self) -> dict[str, Any]:
+        shown = {"id": self.id, "identifier": self.identifier, "limit": self.limit, "duration": self.duration}
+        return {**shown, "async": self.is_async}
+
+
+@dataclass(eq=False)
+class Namespace:
+    name: str
+    id: Fresh = field(default_factory=lambda: Fresh.id("rlns"))
+    overrides: dict[str, Override] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Event:
+    """A verification."""
+
+    time: int
+    outcome: str
+    identity: Identity | None
+    tags: list[str]
+
+
+@dataclass(eq=False)
+class Queued:
+    """A key that waits for its import (other-v1 §5.2)."""
+
+    item: dict[str, Any]
+    api: Api
+    due: int | None
+    attempts: int = 0
 
 
 @dataclass(eq=False)
@@ -92,15 +156,20 @@ class Key:
     api: Api
     created_at: int
     secret: Fresh
-    start_length: int
+    start_length: int = 0
+    start: str | None = None
+    hash: str | None = None
+    """Both those of an imported key."""
     id: Fresh = field(default_factory=lambda: Fresh.id("key"))
     name: str | None = None
+    owner_id: str | None = None
     identity: Identity | None = None
     meta: dict[str, Any] | None = None
     expires: int | None = None
     enabled: bool = True
     environment: str | None = None
-    recoverable: bool = False
+    kept: Fresh | None = None
+    """The secret as it is kept for decryption."""
     updated_at: int | None = None
     remaining: int | None = None
     amount: int | None = None
@@ -111,7 +180,9 @@ class Key:
     permissions: list[Permission] = field(default_factory=list)
     roles: list[Role] = field(default_factory=list)
     is_live: bool = True
-    events: list[tuple[int, str]] = field(default_factory=list)
+    is_removed: bool = False
+    """Removed for good: the secret may be imported again."""
+    events: list["Event"] = field(default_factory=list)
 
     def due_refill(self, now: int) -> int | None:
         """The latest due boundary that lifts the balance (§4.5)."""
@@ -192,16 +263,39 @@ class Model:
         self.permissions: dict[str, Permission] = {}
         self.roles: dict[str, Role] = {}
         self.identities: dict[str, Identity] = {}
-        self.used: dict[tuple[int, str, int, int], int] = {}
+        self.namespaces: dict[str, Namespace] = {}
+        self.queue: list[Queued] = []
+        self.plaintexts: dict[str, str] = {}
+        """Hash → of what, for keys that come from elsewhere; whoever drives the model knows."""
+        self.used: dict[tuple[Any, ...], int] = {}
+        self.kept_answers: dict[tuple[str | None, str, str], tuple[int, Any, Any]] = {}
         self.triggered: str | None = None
         """The limit that rejected the last verification."""
 
-    def answer(self, operation: str, root_key: str | None, members: dict[str, Any]) -> Any:
+    def answer(self, operation: str, root_key: str | None, members: Any, idempotency_key: str | None = None) -> Any:
         """What is expected, or the refusal itself."""
         try:
-            return getattr(self, operation.rpartition(".")[2])(root_key, _whole(members))
+            if idempotency_key is None or operation in _NEVER_REPEATED:
+                return self._act(operation, root_key, members)
+            return self._once(operation, root_key, members, idempotency_key)
         except Refused as refused:
             return refused
+
+    def _act(self, operation: str, root_key: str | None, members: Any) -> Any:
+        return getattr(self, _METHODS.get(operation, operation.rpartition(".")[2]))(root_key, _whole(members))
+
+    def _once(self, operation: str, root_key: str | None, members: Any, idempotency_key: str) -> Any:
+        """D15: a success is kept for a day; what failed may be tried again."""
+        call = (root_key, operation, idempotency_key)
+        kept_at, body, kept = self.kept_answers.get(call, (self.now - DAY_MS, None, None))
+        if kept_at > self.now - DAY_MS:
+            self.caller(root_key)
+            if body != members:
+                raise Refused(409)
+            return kept
+        answer = self._act(operation, root_key, members)
+        self.kept_answers[call] = (self.now, members, answer)
+        return answer
 
     # Who calls and about what
 
@@ -223,7 +317,7 @@ class Model:
 
     def live_api(self, api_id: str) -> Api:
         for api in self.apis:
-            if api.id.value == api_id:
+            if api.id.value == api_id and api.is_live:
                 return api
         raise Refused(404, message=f"api {api_id} not found")
 
@@ -252,8 +346,8 @@ class Model:
 
     def listApis(self, root_key: str | None, m: Any) -> Any:
         self.caller(root_key).require("api.*.read_api")
-        apis = sorted(self.apis, key=lambda api: str(api.id.value))
-        page = [api for api in apis if str(api.id.value) > m.get("cursor", "")][: m.get("limit", 100)]
+        apis = [api for api in self.apis if api.is_live]
+        page, cursor = _page(apis, m)
         listed = [
             {
                 "id": api.id,
@@ -269,7 +363,53 @@ class Model:
             }
             for api in page
         ]
-        return {"apis": listed, "total": len(apis), **({"cursor": page[-1].id} if page else {})}
+        return {"apis": listed, "total": len(apis), **cursor}
+
+    def listKeys(self, root_key: str | None, m: Any) -> Any:
+        """other-v1 §1.3."""
+        caller = self.caller(root_key)
+        caller.require_for_api("read_key", m["apiId"])
+        caller.require_for_api("read_api", m["apiId"])
+        api = self.live_api(m["apiId"])
+        keys = chosen = [key for key in self.keys if key.api is api and key.is_live]
+        if "externalId" in m:
+            identity = self.identities.get(m["externalId"])
+            if identity is None:
+                return {"keys": [], "total": 0}
+            chosen = [key for key in keys if key.identity is identity]
+        elif "ownerId" in m:
+            chosen = [key for key in keys if key.owner_id == m["ownerId"]]
+        decrypt = _is_yes(m.get("decrypt", ""))
+        if decrypt:
+            caller.require_for_api("decrypt_key", m["apiId"])
+        page, cursor = _page(chosen, m)
+        listed = [
+            {**self._shown(key, decrypt), "permissions": key.slugs(), **given(environment=key.environment)}
+            for key in page
+        ]
+        return {"keys": listed, "total": len(keys), **cursor}
+
+    def deleteKeys(self, root_key: str | None, m: Any) -> Any:
+        """other-v1 §1.4."""
+        self.caller(root_key).require_for_api("delete_key", m["apiId"])
+        api = self.live_api(m["apiId"])
+        permanent = m.get("permanent", False)
+        gone = [key for key in self.keys if key.api is api and (not key.is_removed if permanent else key.is_live)]
+        for key in gone:
+            key.is_live, key.is_removed = False, permanent
+        return {"deletedKeys": len(gone)}
+
+    def deleteApi(self, root_key: str | None, m: Any) -> Any:
+        """other-v1 §1.5: the secrets of its keys stay reserved."""
+        self.caller(root_key).require_for_api("delete_api", m["apiId"])
+        api = self.live_api(m["apiId"])
+        if api.settings.get("deleteProtection"):
+            raise Refused(412, "DELETE_PROTECTED")
+        api.is_live = False
+        for key in self.keys:
+            if key.api is api:
+                key.is_live = False
+        return {}
 
     # Keys
 
@@ -303,16 +443,17 @@ class Model:
             Fresh(rf"{separated}[1-9A-HJ-NP-Za-km-z]{{{length}}}"),
             len(m.get("prefix", "")) + 5,
             name=m.get("name"),
+            owner_id=m.get("externalId", m.get("ownerId")),
             identity=self._identity_of(m.get("externalId", m.get("ownerId"))),
             meta=m.get("meta"),
             expires=m.get("expires") or None,
             enabled=m.get("enabled", True),
             environment=m.get("environment"),
-            recoverable=recoverable,
             remaining=m.get("remaining"),
             considered=self.now,
             limit=(limit["limit"], limit.get("duration", limit.get("refillInterval"))) if limit else None,
         )
+        key.kept = key.secret if recoverable else None
         if refill:
             key.amount, key.day, key.last_refill = refill["amount"], _refill_day(refill), self.now
         for slug in dict.fromkeys(m.get("permissions", ())):
@@ -327,13 +468,16 @@ class Model:
         caller = self.caller(root_key)
         key = self.live_key(m["keyId"])
         caller.require_for_api("read_key", key.api.id.value)
-        decrypt = m.get("decrypt", "").lower() not in ("", "0", "false", "no", "off")
+        decrypt = _is_yes(m.get("decrypt", ""))
         if decrypt:
             caller.require_for_api("decrypt_key", key.api.id.value)
+        return self._shown(key, decrypt)
+
+    def _shown(self, key: Key, decrypt: bool) -> dict[str, Any]:
         boundary = key.due_refill(self.now)
         body: dict[str, Any] = {
             "id": key.id,
-            "start": (key.secret.value or "")[: key.start_length],
+            "start": (key.secret.value or "")[: key.start_length] if key.start is None else key.start,
             "apiId": key.api.id,
             "workspaceId": self.workspace_id,
             "createdAt": key.created_at,
@@ -342,12 +486,12 @@ class Model:
             "enabled": key.enabled,
             **given(
                 name=key.name,
-                ownerId=key.identity and key.identity.external_id,
+                ownerId=key.owner_id,
                 meta=key.meta,
                 updatedAt=max(key.updated_at or 0, boundary) if boundary else key.updated_at,
                 expires=key.expires,
                 remaining=key.amount if boundary else key.remaining,
-                plaintext=key.secret.value if decrypt and key.recoverable else None,
+                plaintext=key.kept if decrypt else None,
             ),
         }
         if key.amount is not None:
@@ -396,7 +540,7 @@ class Model:
         caller = self.caller(root_key)
         key = self.live_key(m["keyId"])
         caller.require_for_api("delete_key", key.api.id.value)
-        key.is_live = False
+        key.is_live, key.is_removed = False, m.get("permanent", False)
         return {}
 
     def updateKey(self, root_key: str | None, m: Any) -> Any:
@@ -438,7 +582,7 @@ class Model:
         key.name = m.get("name", key.name)
         owner = [m[member] for member in ("externalId", "ownerId") if member in m]
         if owner:
-            key.identity = self._identity_of(owner[0])
+            key.owner_id, key.identity = owner[0], self._identity_of(owner[0])
         key.meta = m.get("meta", key.meta)
         key.expires = m.get("expires", key.expires) or None
         key.enabled = m.get("enabled", key.enabled)
@@ -475,7 +619,7 @@ class Model:
         if m.get("keyId"):
             keys = [self.live_key(m["keyId"])]
         elif m.get("ownerId"):
-            keys = [k for k in self.keys if k.is_live and k.identity and k.identity.external_id == m["ownerId"]]
+            keys = [key for key in self.keys if key.is_live and key.owner_id == m["ownerId"]]
         else:
             raise Refused(400)
         if not keys:
@@ -486,11 +630,12 @@ class Model:
         end = int(m.get("end") or 0) or self.now
         days: dict[int, dict[str, int]] = {}
         for key in keys:
-            for time, outcome in key.events:
-                day = time // DAY_MS * DAY_MS
-                if start <= end and start // DAY_MS <= time // DAY_MS <= end // DAY_MS and outcome in _COUNTED:
+            for event in key.events:
+                day = event.time // DAY_MS * DAY_MS
+                is_within = start <= end and start // DAY_MS <= day // DAY_MS <= end // DAY_MS
+                if is_within and event.outcome in _COUNTED:
                     counts = days.setdefault(day, {"time": day, "success": 0, "rateLimited": 0, "usageExceeded": 0})
-                    counts[_COUNTED[outcome]] += 1
+                    counts[_COUNTED[event.outcome]] += 1
         return {"verifications": [days[day] for day in sorted(days)]}
 
     def _identity_of(self, external_id: str | None) -> Identity | None:
@@ -508,7 +653,7 @@ class Model:
         if not self.is_enabled:
             raise Refused(403, message="workspace is disabled")
         outcome, more = self._judge(key, m)
-        key.events.append((self.now, outcome))
+        key.events.append(Event(self.now, outcome, key.identity, m.get("tags", [])))
         return {
             "valid": outcome == "VALID",
             "code": outcome,
@@ -518,7 +663,7 @@ class Model:
             "roles": [role.name for role in key.roles],
             **given(
                 name=key.name,
-                ownerId=key.identity and key.identity.external_id,
+                ownerId=key.owner_id,
                 meta=key.meta,
                 expires=key.expires,
                 environment=key.environment,
@@ -563,16 +708,16 @@ class Model:
             key.remaining, key.considered = key.remaining - cost, self.now
         return "VALID", {**more, "remaining": key.remaining}
 
-    def _limits_of(self, key: Key, m: Any) -> dict[str, tuple[int, int, int, int]]:
+    def _limits_of(self, key: Key, m: Any) -> dict[str, tuple[Any, int, int, int]]:
         """§4.3: name → (whose counter, limit, duration, cost), in merged order."""
-        owner = id(key.identity or key)
+        owner = key.identity or key
         configured = {}
         if key.identity:
-            configured = {name: (id(key.identity), *limit) for name, limit in key.identity.limits.items()}
+            configured = {name: (key.identity, *limit) for name, limit in key.identity.limits.items()}
         in_effect = {}
         if key.limit:
-            configured["default"] = (id(key), *key.limit)
-            in_effect["default"] = (id(key), *key.limit, m.get("ratelimit", {}).get("cost", 1))
+            configured["default"] = (key, *key.limit)
+            in_effect["default"] = (key, *key.limit, m.get("ratelimit", {}).get("cost", 1))
         for entry in m.get("ratelimits", ()):
             name, cost = entry["name"], entry.get("cost", 1)
             if "limit" in entry and "duration" in entry:
@@ -584,19 +729,22 @@ class Model:
                 raise Refused(400)
         return in_effect
 
-    def _take(self, limits: dict[str, tuple[int, int, int, int]]) -> list[tuple[str, bool, dict[str, int]]]:
+    def _take(self, limits: dict[str, tuple[Any, int, int, int]]) -> list[tuple[str, bool, dict[str, int]]]:
         """§4.4: (name, accepted, what is reported) for each."""
-        readings = []
-        for name, (whose, limit, duration, cost) in limits.items():
-            window = self.now // duration
-            counter = (whose, name, duration, window)
-            used = self.used.get(counter, 0)
-            accepted = used < limit and used + cost <= limit
-            if accepted:
-                used = self.used[counter] = used + cost
-            told = {"limit": limit, "remaining": max(0, limit - used), "reset": (window + 1) * duration}
-            readings.append((name, accepted, told))
-        return readings
+        return [
+            (name, *self._take_of((whose, name, duration), limit, duration, cost))
+            for name, (whose, limit, duration, cost) in limits.items()
+        ]
+
+    def _take_of(self, what: tuple[Any, ...], limit: int, duration: int, cost: int) -> tuple[bool, dict[str, int]]:
+        """A fixed window aligned to the epoch: whether there is room, and what is reported."""
+        window = self.now // duration
+        counter = (*what, window)
+        used = self.used.get(counter, 0)
+        accepted = used < limit and used + cost <= limit
+        if accepted:
+            used = self.used[counter] = used + cost
+        return accepted, {"limit": limit, "remaining": max(0, limit - used), "reset": (window + 1) * duration}
 
     # Links
 
@@ -642,9 +790,7 @@ class Model:
 
     def setRolePermissions(self, root_key: str | None, m: Any) -> Any:
         caller = self.caller(root_key)
-        role = next((role for role in self.roles.values() if role.id.value == m["roleId"]), None)
-        if role is None:
-            raise Refused(404)
+        role = _by_id(self.roles, m["roleId"])
         links = Links(caller, role.permissions, self.permissions, Permission, "permission", "role")
         return links.set(links.choose_for_set(m["permissions"]))
 
@@ -653,15 +799,51 @@ class Model:
         slug = m.get("slug", m["name"])
         if slug in self.permissions:
             raise Refused(409)
-        self.permissions[slug] = Permission(slug, m["name"])
+        self.permissions[slug] = Permission(slug, m["name"], m.get("description"))
         return {"permissionId": self.permissions[slug].id}
 
     def createRole(self, root_key: str | None, m: Any) -> Any:
         self.caller(root_key).require("rbac.*.create_role")
         if m["name"] in self.roles:
             raise Refused(409)
-        self.roles[m["name"]] = Role(m["name"])
+        self.roles[m["name"]] = Role(m["name"], m.get("description"))
         return {"roleId": self.roles[m["name"]].id}
+
+    def getPermission(self, root_key: str | None, m: Any) -> Any:
+        self.caller(root_key).require("rbac.*.read_permission")
+        return _shown_permission(_by_id(self.permissions, m["permissionId"]))
+
+    def listPermissions(self, root_key: str | None, _m: Any) -> Any:
+        self.caller(root_key).require("rbac.*.read_permission")
+        return InAnyOrder([_shown_permission(permission) for permission in self.permissions.values()], "slug")
+
+    def deletePermission(self, root_key: str | None, m: Any) -> Any:
+        """D10."""
+        self.caller(root_key).require("rbac.*.delete_permission")
+        permission = _by_id(self.permissions, m["permissionId"])
+        del self.permissions[permission.slug]
+        for holder in [*self.keys, *self.roles.values()]:
+            if permission in holder.permissions:
+                holder.permissions.remove(permission)
+        return {}
+
+    def getRole(self, root_key: str | None, m: Any) -> Any:
+        self.caller(root_key).require("rbac.*.read_role")
+        return _shown_role(_by_id(self.roles, m["roleId"]))
+
+    def listRoles(self, root_key: str | None, _m: Any) -> Any:
+        self.caller(root_key).require("rbac.*.read_role")
+        return InAnyOrder([_shown_role(role) for role in self.roles.values()], "name")
+
+    def deleteRole(self, root_key: str | None, m: Any) -> Any:
+        """D10."""
+        self.caller(root_key).require("rbac.*.delete_role")
+        role = _by_id(self.roles, m["roleId"])
+        del self.roles[role.name]
+        for key in self.keys:
+            if role in key.roles:
+                key.roles.remove(role)
+        return {}
 
     # Identities
 
@@ -684,12 +866,296 @@ class Model:
             if m.get("identityId", identity.id.value) != identity.id.value:
                 continue
             if "identityId" in m or m["externalId"] == identity.external_id:
-                limits = [
-                    {"name": name, "limit": limit, "duration": duration}
-                    for name, (limit, duration) in identity.limits.items()
-                ]
-                return {**_identity_with_meta(identity), "ratelimits": limits}
+                return {**_identity_with_meta(identity), "ratelimits": _limits_of_identity(identity)}
         raise Refused(404)
+
+    def listIdentities(self, root_key: str | None, m: Any) -> Any:
+        """other-v1 §3.3; no operation makes an identity of another environment."""
+        environment = m.get("environment", "default")
+        self.caller(root_key).require("identity.*.read_identity", f"identity.{environment}.read_identity")
+        known = list(self.identities.values()) if environment == "default" else []
+        page, cursor = _page(known, m)
+        listed = [
+            {"id": item.id, "externalId": item.external_id, "ratelimits": _limits_of_identity(item)} for item in page
+        ]
+        return {"identities": listed, "total": len(known), **cursor}
+
+    def updateIdentity(self, root_key: str | None, m: Any) -> Any:
+        """other-v1 §3.4: kept limits first, then the new ones."""
+        self.caller(root_key).require("identity.*.update_identity")
+        if "identityId" not in m and "externalId" not in m:
+            raise Refused(400)
+        limits = {limit["name"]: (limit["limit"], limit["duration"]) for limit in m.get("ratelimits", ())}
+        if len(limits) < len(m.get("ratelimits", ())):
+            raise Refused(409)
+        if "identityId" in m:
+            identity = _by_id(self.identities, m["identityId"])
+        else:
+            found = self.identities.get(m["externalId"])
+            if found is None or m.get("environment", "default") != "default":
+                raise Refused(404)
+            identity = found
+        identity.meta = m.get("meta", identity.meta)
+        if "ratelimits" in m:
+            kept = {name: limits[name] for name in identity.limits if name in limits}
+            identity.limits = kept | limits
+        return {**_identity_with_meta(identity), "ratelimits": _limits_of_identity(identity)}
+
+    def deleteIdentity(self, root_key: str | None, m: Any) -> Any:
+        """other-v1 §3.5: the keys stay, and what they tell of their owner too."""
+        self.caller(root_key).require("identity.*.delete_identity", f"identity.{m['identityId']}.delete_identity")
+        identity = _by_id(self.identities, m["identityId"])
+        del self.identities[identity.external_id]
+        for key in self.keys:
+            if key.identity is identity:
+                key.identity = None
+        return {}
+
+    # Ratelimits, other-v1 §4
+
+    def limit(self, root_key: str | None, m: Any) -> Any:
+        caller = self.caller(root_key)
+        name = m.get("namespace", "default")
+        if name not in self.namespaces:
+            if not caller.may("ratelimit.*.create_namespace"):
+                raise Refused(404)
+            caller.require("ratelimit.*.limit")
+        namespace = self.namespaces.setdefault(name, Namespace(name))
+        caller.require("ratelimit.*.limit", f"ratelimit.{namespace.id.value}.limit")
+        limit, duration = m["limit"], m["duration"]
+        identifier = m["identifier"]
+        matching = [override for override in namespace.overrides.values() if override.matches(identifier)]
+        for override in [*filter(None, [namespace.overrides.get(identifier)]), *matching][:1]:
+            limit, duration = override.limit, override.duration
+        # `async` is ignored (§4.2), so that it makes no counter of its own, as the server has it.
+        accepted, told = self._take_of((namespace, identifier, limit, duration), limit, duration, m.get("cost", 1))
+        return {"success": accepted, **told}
+
+    def _namespace(self, m: Any) -> Namespace:
+        """An empty selector is none; the id wins."""
+        if m.get("namespaceId"):
+            return _by_id(self.namespaces, m["namespaceId"])
+        if m["namespaceName"] not in self.namespaces:
+            raise Refused(404)
+        return self.namespaces[m["namespaceName"]]
+
+    def setOverride(self, root_key: str | None, m: Any) -> Any:
+        _refuse_without_namespace(m)
+        self.caller(root_key).require("ratelimit.*.set_override")
+        overrides = self._namespace(m).overrides
+        values = (m["limit"], m["duration"], m.get("async", False))
+        override = overrides.setdefault(m["identifier"], Override(m["identifier"], *values))
+        override.limit, override.duration, override.is_async = values
+        return {"overrideId": override.id}
+
+    def getOverride(self, root_key: str | None, m: Any) -> Any:
+        self.caller(root_key).require("ratelimit.*.read_override")
+        _refuse_without_namespace(m)
+        override = self._namespace(m).overrides.get(m["identifier"])
+        if override is None:
+            raise Refused(404)
+        return override.shown()
+
+    def listOverrides(self, root_key: str | None, m: Any) -> Any:
+        _refuse_without_namespace(m)
+        self.caller(root_key).require("ratelimit.*.read_override")
+        known = list(self._namespace(m).overrides.values())
+        page, cursor = _page(known, m)
+        return {"overrides": [override.shown() for override in page], "total": len(known), **cursor}
+
+    def deleteOverride(self, root_key: str | None, m: Any) -> Any:
+        self.caller(root_key).require("ratelimit.*.delete_override")
+        _refuse_without_namespace(m)
+        overrides = self._namespace(m).overrides
+        if m["identifier"] not in overrides:
+            raise Refused(404)
+        del overrides[m["identifier"]]
+        return {}
+
+    def listNamespaces(self, root_key: str | None, m: Any) -> Any:
+        self.caller(root_key).require("ratelimit.*.read_namespace")
+        page, cursor = _page(list(self.namespaces.values()), m)
+        listed = [{"id": namespace.id, "name": namespace.name} for namespace in page]
+        return {"namespaces": listed, "total": len(self.namespaces), **cursor}
+
+    # Migrations, other-v1 §5
+
+    def importKeys(self, root_key: str | None, items: Any) -> Any:
+        """All or nothing."""
+        caller = self.caller(root_key)
+        for item in items:
+            self._roles_named(item)
+        for item in items:
+            self._permissions_named(item)
+        for item in items:
+            caller.require_for_api("create_key", item["apiId"])
+            self.live_api(item["apiId"])
+            refill = item.get("refill")
+            if (refill and "remaining" not in item) or not (item.get("plaintext") or "hash" in item):
+                raise Refused(400)
+            if refill:
+                _refuse_day_with_daily(refill)
+        hashes = [hashed(item["plaintext"]) if item.get("plaintext") else item["hash"]["value"] for item in items]
+        if len(set(hashes)) < len(hashes) or any(self._is_known(hash_) for hash_ in hashes):
+            raise Refused(409)
+        keys = [
+            self._imported(item, self.live_api(item["apiId"]), hash_) for item, hash_ in zip(items, hashes, strict=True)
+        ]
+        for item, key in zip(items, keys, strict=True):
+            external_id = item.get("externalId") or None
+            key.owner_id = external_id or item.get("ownerId") or None
+            key.identity = self._identity_of(external_id)
+            if "ratelimit" in item:
+                key.limit = (item["ratelimit"]["limit"], item["ratelimit"]["refillInterval"])
+        return {"keyIds": [key.id for key in keys]}
+
+    def enqueueKeys(self, root_key: str | None, m: Any) -> Any:
+        caller = self.caller(root_key)
+        caller.require_for_api("create_key", m["apiId"])
+        if any("plaintext" in item for item in m["keys"]):
+            caller.require_for_api("encrypt_key", m["apiId"])
+        api = self.live_api(m["apiId"])
+        if not all(item.get("hash", {}).get("value") or item.get("plaintext") for item in m["keys"]):
+            raise Refused(400)
+        self.queue += [Queued(item, api, self.now) for item in m["keys"]]
+        return {}
+
+    def run_due(self) -> list[Key]:
+        """What the worker makes of the queue now; an item that fails is tried again later, by itself."""
+        made = []
+        due = [(queued.due, queued) for queued in self.queue if queued.due is not None and queued.due <= self.now]
+        for _, queued in sorted(due, key=lambda pair: pair[0]):
+            item = queued.item
+            hash_ = item.get("hash", {}).get("value") or hashed(item["plaintext"])
+            try:
+                self.live_api(str(queued.api.id.value))
+                if self._is_known(hash_):
+                    raise Refused(409)
+                key = self._imported(item, queued.api, hash_)
+            except Refused:
+                queued.attempts += 1
+                queued.due = None if queued.attempts == MOST_ATTEMPTS else self.now + 1000 * 2**queued.attempts
+                continue
+            self.queue.remove(queued)
+            key.owner_id = item.get("ownerId") or None
+            if "ratelimit" in item:
+                key.limit = (item["ratelimit"]["limit"], item["ratelimit"]["duration"])
+            made.append(key)
+        return made
+
+    def _imported(self, item: Any, api: Api, hash_: str) -> Key:
+        refill, plaintext = item.get("refill"), item.get("plaintext")
+        roles, permissions = self._roles_named(item), self._permissions_named(item)
+        key = Key(
+            api,
+            self.now,
+            Fresh(".*"),
+            start=item.get("start", (plaintext or "")[:4]),
+            hash=hash_,
+            name=item.get("name"),
+            meta=item.get("meta"),
+            expires=item.get("expires") or None,
+            enabled=item.get("enabled", True),
+            environment=item.get("environment"),
+            remaining=item.get("remaining"),
+            considered=self.now,
+            roles=roles,
+            permissions=permissions,
+        )
+        key.secret.value = self.plaintexts.get(hash_, plaintext)
+        if plaintext:
+            key.kept = Fresh(".*")
+            key.kept.value = plaintext
+        if refill:
+            key.amount, key.day, key.last_refill = refill["amount"], _refill_day(refill), self.now
+        self.keys.append(key)
+        return key
+
+    def _is_known(self, hash_: str) -> bool:
+        """Only what is removed for good frees its hash."""
+        return any((key.hash or hashed(str(key.secret.value))) == hash_ and not key.is_removed for key in self.keys)
+
+    def _roles_named(self, item: Any) -> list[Role]:
+        names = list(dict.fromkeys(item.get("roles", ())))
+        if any(name not in self.roles for name in names):
+            raise Refused(412)
+        return [self.roles[name] for name in names]
+
+    def _permissions_named(self, item: Any) -> list[Permission]:
+        """By slug, else by name (other-v1 §9.9)."""
+        found = []
+        for name in item.get("permissions", ()):
+            named = [permission for permission in self.permissions.values() if permission.name == name]
+            found += [self.permissions[name]] if name in self.permissions else named[:1]
+            if name not in self.permissions and not named:
+                raise Refused(412)
+        return list(dict.fromkeys(found))
+
+    # Analytics, other-v1 §6
+
+    def getVerificationsOfApi(self, root_key: str | None, m: Any) -> Any:
+        start, end, groups = m["start"], m.get("end", self.now), m.get("groupBy", [])
+        if start >= end or {"tag", "tags"} <= set(groups):
+            raise Refused(400)
+        self.caller(root_key).require_for_api("read_api", m["apiId"])
+        api = self.live_api(m["apiId"])
+        if m.get("externalId") and m["externalId"] not in self.identities:
+            raise Refused(404)
+        identity = self.identities[m["externalId"]] if m.get("externalId") else None
+        dimension = next((slice_ for slice_ in ("month", "day", "hour") if slice_ in groups), None)
+        rows: dict[str, dict[str, Any]] = {}
+        for key in self.keys:
+            for event in key.events:
+                slice_start = _slice_start(event.time, dimension)
+                low, high = (
+                    (start, end) if dimension in (None, "hour") else (_slice_start(at, "day") for at in (start, end))
+                )
+                is_wanted = key.api is api and low <= slice_start <= high
+                is_wanted &= not m.get("keyId") or key.id.value in m["keyId"]
+                is_wanted &= identity is None or event.identity is identity
+                is_wanted &= set(m.get("tag", ())) <= set(event.tags)
+                if is_wanted:
+                    self._count(rows, key, event, slice_start, groups, dimension)
+        if not groups and not rows:
+            rows[""] = dict.fromkeys(_OUTCOMES.values(), 0) | {"total": 0}
+        if dimension:
+            self._fill_gaps(rows, start, end, groups, dimension)
+        by = {"key": "keyId", "identity": "identity", "tag": "tag", "tags": "tags"}
+        members = [by[group] for group in by if group in groups]
+        return InAnyOrder(list(rows.values()), *(["time"] if dimension else []), *members)
+
+    def _count(
+        self, rows: Any, key: Key, event: Event, slice_start: int, groups: list[str], dimension: str | None
+    ) -> None:
+        if "identity" in groups and event.identity is None:
+            return
+        for tag in dict.fromkeys(event.tags) if "tag" in groups else [None]:
+            own: dict[str, Any] = {"time": slice_start} if dimension else {}
+            if "key" in groups:
+                own["keyId"] = key.id.value
+            if "identity" in groups and event.identity:
+                is_there = self.identities.get(event.identity.external_id) is event.identity
+                own["identity"] = {
+                    "id": event.identity.id.value,
+                    "externalId": event.identity.external_id if is_there else "",
+                }
+            if "tags" in groups:
+                own["tags"] = event.tags
+            if tag is not None:
+                own["tag"] = tag
+            row = rows.setdefault(str(own), dict.fromkeys(_OUTCOMES.values(), 0) | {"total": 0} | own)
+            row[_OUTCOMES[event.outcome]] += 1
+            row["total"] += 1
+
+    def _fill_gaps(self, rows: Any, start: int, end: int, groups: list[str], dimension: str) -> None:
+        """A row for each slice without any."""
+        empty = {"key": ("keyId", ""), "tag": ("tag", ""), "tags": ("tags", [])}
+        blank = dict(empty[group] for group in empty if group in groups)
+        there = {row["time"] for row in rows.values()}
+        for slice_start in {_slice_start(at, dimension) for at in range(start, end, HOUR_MS)}:
+            if slice_start < _slice_start(end, dimension) and slice_start not in there:
+                zeros = dict.fromkeys(_OUTCOMES.values(), 0) | {"total": 0}
+                rows[f"gap {slice_start}"] = {**zeros, "time": slice_start, **blank}
 
     def liveness(self, _root_key: str | None, _m: Any) -> Any:
         return {
@@ -772,6 +1238,57 @@ class Links:
         return any(_names_something(selector) and self._find(selector) is item for selector in selectors)
 
 
+def _slice_start(time: int, dimension: str | None) -> int:
+    """By the hour unless told otherwise."""
+    if dimension == "day":
+        return time // DAY_MS * DAY_MS
+    if dimension == "month":
+        return _midnight(datetime.fromtimestamp(time / 1000, UTC).date().replace(day=1))
+    return time // HOUR_MS * HOUR_MS
+
+
+def hashed(plaintext: str) -> str:
+    return b64encode(sha256(plaintext.encode()).digest()).decode()
+
+
+def _by_id(known: dict[str, Any], item_id: str) -> Any:
+    for item in known.values():
+        if item.id.value == item_id:
+            return item
+    raise Refused(404)
+
+
+def _page(items: list[Any], m: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Those of a page, and its cursor (other-v1 §0.6); every id has been seen before."""
+    ordered = sorted(items, key=lambda item: str(item.id.value))
+    page = [item for item in ordered if str(item.id.value) > m.get("cursor", "")][: m.get("limit", 100)]
+    return page, {"cursor": page[-1].id} if page else {}
+
+
+def _is_yes(word: str) -> bool:
+    """D9."""
+    return word.lower() not in ("", "0", "false", "no", "off")
+
+
+def _refuse_without_namespace(m: Any) -> None:
+    if not m.get("namespaceId") and not m.get("namespaceName"):
+        raise Refused(400)
+
+
+def _shown_permission(permission: Permission) -> dict[str, Any]:
+    return {"slug": permission.slug, **_shown_role(permission)}
+
+
+def _shown_role(item: Permission | Role) -> dict[str, Any]:
+    """An empty description is one."""
+    return {"id": item.id, "name": item.name, **given(description=item.description)}
+
+
+def _limits_of_identity(identity: Identity) -> list[dict[str, Any]]:
+    limits = identity.limits.items()
+    return [{"name": name, "limit": limit, "duration": duration} for name, (limit, duration) in limits]
+
+
 def _names_something(selector: Any) -> bool:
     return bool({"id", "slug", "name"} & set(selector))
 
@@ -803,6 +1320,20 @@ def _refill_day(refill: Any) -> int | None:
 def _identity_with_meta(identity: Identity) -> dict[str, Any]:
     return {"id": identity.id, "externalId": identity.external_id, "meta": identity.meta}
 
+
+_NEVER_REPEATED = ("keys.verifyKey", "keys.whoami", "ratelimits.limit")
+
+_OUTCOMES = {
+    "VALID": "valid",
+    "NOT_FOUND": "notFound",
+    "FORBIDDEN": "forbidden",
+    "USAGE_EXCEEDED": "usageExceeded",
+    "RATE_LIMITED": "rateLimited",
+    "UNAUTHORIZED": "unauthorized",
+    "DISABLED": "disabled",
+    "INSUFFICIENT_PERMISSIONS": "insufficientPermissions",
+    "EXPIRED": "expired",
+}
 
 _COUNTED = {"VALID": "success", "RATE_LIMITED": "rateLimited", "USAGE_EXCEEDED": "usageExceeded"}
 

@@ -1,16 +1,19 @@
 """The server beside a model of the contract: after any history of calls every answer is what the model expects.
 
-A few hundred histories by default; `KEYSTEAD_MODEL_EXAMPLES=50000` for a long search.
+Some hundred histories by default; `KEYSTEAD_MODEL_EXAMPLES=50000` for a long search.
 """
 
+import json
 import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -22,12 +25,15 @@ from keystead.testing.server import NOW_MS, ServerInProcess
 
 sys.path.insert(0, str(Path(__file__).parent))
 import drawing as st
-from model import DAY_MS, Fresh, Model, Refused
+from model import DAY_MS, HOUR_MS, Fresh, InAnyOrder, Model, Refused, hashed
 
-EXAMPLES = int(os.environ.get("KEYSTEAD_MODEL_EXAMPLES", "250"))
+EXAMPLES = int(os.environ.get("KEYSTEAD_MODEL_EXAMPLES", "130"))
 STEPS = 60
 
 METHODS = {operation.name: operation.method for operation in OPERATIONS}
+ACCEPTED = {"migrations.enqueueKeys": 202}
+"""The status of a success where it is not 200."""
+WITHOUT_INPUT = {"liveness", "permissions.listPermissions", "permissions.listRoles"}
 
 # Small pools, so that histories meet their own past.
 KEY_NAMES = st.sampled_from(["", "a key", "ключ 🔑", 'quo"ted\\'])
@@ -40,22 +46,36 @@ DURATIONS = st.sampled_from([1000, 60_000, 86_400_000])
 LIMITS = st.integers(1, 4)
 BALANCES = st.sampled_from([1, 2, 3, 10, 2**31 - 1])
 WHITELISTS = st.sampled_from([[], ["127.0.0.1"], ["10.0.0.0/8"], ["10.0.0.0/8", "127.0.0.0/8"], ["::1"]])
+NAMESPACES = st.sampled_from(["default", "emails", ""])
+IDENTIFIERS = st.sampled_from(["alice", "alice", "alice.1", "Alice", "bob", "", "ali\nce"])
+PATTERNS = st.sampled_from(["alice", "ali*", "*ice*", "***", "a.ice", "alice.1"])
 UNKNOWN_IDS = ("key_unknown", "api_unknown", "x", "perm_unknown")
 
 ACTIONS = st.sampled_from(
     [
         *(f"api.*.{action}_key" for action in ("create", "read", "update", "delete", "decrypt", "encrypt")),
-        *(f"api.*.{action}_api" for action in ("create", "read", "update")),
-        *(f"rbac.*.create_{noun}" for noun in ("permission", "role")),
+        *(f"api.*.{action}_api" for action in ("create", "read", "update", "delete")),
+        *(f"rbac.*.{verb}_{noun}" for verb in ("create", "read", "delete") for noun in ("permission", "role")),
         *(f"rbac.*.{verb}_to_key" for verb in ("add_permission", "add_role")),
         *(f"rbac.*.{verb}_from_key" for verb in ("remove_permission", "remove_role")),
         "rbac.*.add_permission_to_role",
         "rbac.*.remove_permission_from_role",
-        "identity.*.create_identity",
-        "identity.*.read_identity",
+        *(f"identity.*.{verb}_identity" for verb in ("create", "read", "update", "delete")),
+        "identity.default.read_identity",
+        *(f"ratelimit.*.{action}" for action in ("limit", "limit", "create_namespace", "read_namespace")),
+        *(f"ratelimit.*.{verb}_override" for verb in ("set", "read", "delete")),
     ]
 )
-API_ACTIONS = ("create_key", "read_key", "update_key", "delete_key", "decrypt_key", "encrypt_key", "read_api")
+API_ACTIONS = (
+    "create_key",
+    "read_key",
+    "update_key",
+    "delete_key",
+    "decrypt_key",
+    "encrypt_key",
+    "read_api",
+    "delete_api",
+)
 
 CLOCK_MOVES = st.sampled_from(
     [1, 999, 1000, 60_000, 3_600_000, DAY_MS, DAY_MS - 1, 28 * DAY_MS, 31 * DAY_MS, 400 * DAY_MS]
@@ -165,6 +185,50 @@ SPOILT: dict[str, list[dict[str, Any]]] = {
         {"ratelimits": [{"name": "x", "limit": 1, "duration": 999}]},
     ],
     "identities.getIdentity": [{"identityId": ""}],
+    "apis.listKeys": [{"apiId": ""}, {"limit": 0}, {"externalId": ""}, {"ownerId": ""}],
+    "apis.deleteKeys": [{"apiId": ""}, {"permanent": "yes"}],
+    "apis.deleteApi": [{"apiId": ""}, {"apiId": ...}],
+    "permissions.getPermission": [{"permissionId": ""}, {"permissionId": ...}],
+    "permissions.deletePermission": [{"permissionId": ...}, {"permissionId": 5}],
+    "permissions.getRole": [{"roleId": ""}],
+    "permissions.deleteRole": [{"roleId": ...}, {"roleId": None}],
+    "identities.listIdentities": [{"limit": 0}, {"limit": 101}, {"limit": 1.5}],
+    "identities.updateIdentity": [
+        {"identityId": ""},
+        {"meta": None},
+        {"ratelimits": [{"name": "x", "limit": 0, "duration": 1000}]},
+    ],
+    "identities.deleteIdentity": [{"identityId": ""}],
+    "ratelimits.limit": [
+        {"identifier": ...},
+        {"limit": 0},
+        {"duration": 999},
+        {"cost": -1},
+        {"meta": {"a": []}},
+        {"resources": [{"type": "x"}]},
+    ],
+    "ratelimits.setOverride": [{"identifier": "ab"}, {"limit": -1}, {"duration": 999}, {"async": "yes"}],
+    "ratelimits.getOverride": [{"identifier": ...}],
+    "ratelimits.listOverrides": [{"limit": 0}],
+    "ratelimits.deleteOverride": [{"identifier": ...}, {"identifier": 5}],
+    "ratelimits.listNamespaces": [{"limit": 0}],
+    # Members of the only item.
+    "migrations.createKeys": [
+        {"apiId": ...},
+        {"hash": {"value": "x"}},
+        {"hash": {"value": "x", "variant": "md5"}},
+        {"remaining": 0},
+        {"prefix": "ninechars"},
+        {"roles": [""]},
+        {"ratelimit": {"limit": 1, "duration": 1000}},
+        {"ratelimit": {"limit": 1, "refillRate": 1, "refillInterval": 1, "type": "odd"}},
+    ],
+    "migrations.enqueueKeys": [
+        {"migrationId": ...},
+        {"keys": ...},
+        {"keys": [{"plaintext": "x", "ratelimit": {"limit": 1, "duration": 999}}]},
+    ],
+    "analytics.getVerifications": [{"start": ...}, {"groupBy": "year"}, {"order": "up"}, {"limit": 0}],
 }
 
 answered: Counter[tuple[str, int]] = Counter()
@@ -185,6 +249,10 @@ class Comparison:
             assert set(actual) == set(expected), f"{path}: {actual!r} instead of {expected!r}"
             for name, value in expected.items():
                 self.of(value, actual[name], f"{path}.{name}")
+        elif isinstance(expected, InAnyOrder) and isinstance(actual, list):
+            if "time" in expected.by:
+                assert actual == sorted(actual, key=lambda row: row["time"])
+            self.of(*(sorted(rows, key=lambda row: _told_apart(row, expected.by)) for rows in (expected, actual)), path)
         elif isinstance(expected, list):
             assert isinstance(actual, list), f"{path}: {actual!r} instead of {expected!r}"
             assert len(actual) == len(expected), f"{path}: {actual!r} instead of {expected!r}"
@@ -202,6 +270,10 @@ class Comparison:
                 self._seen.add(actual)
             expected.value = actual
         assert actual == expected.value, f"{path}: {actual!r}, not {expected}"
+
+
+def _told_apart(row: dict[str, Any], by: tuple[str, ...]) -> str:
+    return json.dumps([row.get(name) for name in by], sort_keys=True)
 
 
 class Drawing:
@@ -228,6 +300,8 @@ class History:
         workspace_id = self.server.call(lambda: self.operator.create_workspace("history", now))
         self.model = Model(workspace_id, now)
         self.comparison = Comparison()
+        self.secrets_elsewhere = [f"{workspace_id}-old-{number}" for number in range(6)]
+        self.model.plaintexts = {hashed(secret): secret for secret in self.secrets_elsewhere}
         self.make_root_key(["*"])
         self.root_key = next(iter(self.model.root_keys))
         # Something to begin with: most rules need a key.
@@ -247,30 +321,69 @@ class History:
 
     # One call to both
 
-    def call(self, data: Drawing, operation: str, members: dict[str, Any]) -> None:
+    def call(self, data: Drawing, operation: str, members: Any) -> None:
         root_key = self.some_root_key(data)
         if operation in SPOILT and data.draw(st.integers(0, 24)) == 0:
-            spoilt = {**members, **data.draw(st.sampled_from(SPOILT[operation]))}
+            is_array = isinstance(members, list)
+            good = {"apiId": self.some_api(data), "plaintext": "never kept"} if is_array else members
+            spoilt = {**good, **data.draw(st.sampled_from(SPOILT[operation]))}
             members = {name: value for name, value in spoilt.items() if value is not ...}
+            members = [members] if is_array else members
             self.compare(operation, self.send(operation, members, root_key), Refused(400))
         else:
             self.do(operation, members, root_key)
 
-    def do(self, operation: str, members: dict[str, Any], root_key: str | None) -> None:
+    def do(self, operation: str, members: Any, root_key: str | None, idempotency_key: str | None = None) -> None:
         """Call the server and the model."""
-        expected = self.model.answer(operation, root_key, members)
-        self.calls.append(f"{self.clock.now_ms()} {operation} {members}")
-        self.compare(operation, self.send(operation, members, root_key), expected)
+        if operation in ("identities.listIdentities", "ratelimits.listNamespaces"):
+            self.learn_ids()
+        self.calls.append(f"{self.clock.now_ms()} {operation} {members} {idempotency_key or ''}")
+        expected = self.model.answer(operation, root_key, members, idempotency_key)
+        self.compare(operation, self.send(operation, members, root_key, idempotency_key), expected)
+        if operation == "migrations.enqueueKeys":
+            self.the_queue_is_worked_off()
 
-    def send(self, operation: str, members: dict[str, Any], root_key: str | None) -> Answer:
-        if operation == "keys.getVerifications":
+    def send(self, operation: str, members: Any, root_key: str | None, idempotency_key: str | None = None) -> Answer:
+        if operation.endswith(".getVerifications"):
             while self.server.application.log.transfer.transfer_once():
                 pass
+        if idempotency_key is not None:
+            return self._send_repeatable(operation, members, root_key, idempotency_key)
         if METHODS[operation] == "GET":
-            self.client.send(operation, None, query=members, root_key=root_key)
+            many = [(name, value if isinstance(value, list) else [value]) for name, value in members.items()]
+            query: Any = [(name, value) for name, values in many for value in values]
+            self.client.send(operation, None, query=query, root_key=root_key)
         else:
             self.client.send(operation, members, root_key=root_key)
         return self.client.receive()
+
+    def _send_repeatable(self, operation: str, members: Any, root_key: str | None, idempotency_key: str) -> Answer:
+        connection = HTTPConnection(urlsplit(self.server.url).netloc, timeout=60)
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        if root_key is not None:
+            headers["Authorization"] = f"Bearer {root_key}"
+        connection.request("POST", f"/v1/{operation}", json.dumps(members), headers)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        told = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, told, json.loads(body), body)
+
+    def learn_ids(self) -> None:
+        """What was made on the way has an id that no answer has told yet."""
+        for external_id, identity in self.model.identities.items():
+            if identity.id.value is None:
+                self.do("identities.getIdentity", {"externalId": external_id}, self.root_key)
+        answer = self.send("ratelimits.listNamespaces", {}, self.root_key)
+        known = [{"id": namespace.id, "name": namespace.name} for namespace in self.model.namespaces.values()]
+        self.comparison.of(InAnyOrder(known, "name"), answer.json["namespaces"])
+
+    def the_queue_is_worked_off(self) -> None:
+        """As far as it is due; with what the server's own worker has done, if it was quicker."""
+        while self.server.call(self.server.application.storage.migration_queue.run_due):
+            pass
+        for key in self.model.run_due():
+            self.do("keys.whoami", {"key": key.secret.value}, self.root_key)
 
     def compare(self, operation: str, answer: Answer, expected: Any) -> None:
         request_id = answer.headers["unkey-request-id"]
@@ -281,7 +394,7 @@ class History:
             assert answer.status == expected.status, (answer, expected)
             self._compare_error(answer.json, expected, request_id)
         else:
-            assert answer.status == 200, (answer, expected)
+            assert answer.status == ACCEPTED.get(operation, 200), (answer, expected)
             if operation == "keys.verifyKey":
                 expected["requestId"] = request_id
                 triggered = answer.headers.get("unkey-ratelimit-triggered")
@@ -323,7 +436,8 @@ class History:
         return self.some(data, self.model.keys)
 
     def some_api(self, data: Drawing) -> str:
-        return self.some(data, self.model.apis)
+        live = [api for api in self.model.apis if api.is_live]
+        return self.some(data, live if data.draw(st.integers(0, 9)) else self.model.apis)
 
     def some_secret(self, data: Drawing) -> str:
         if data.draw(st.integers(0, 29)) == 0:
@@ -349,24 +463,48 @@ class History:
     # Time and what only the operator does
 
     def time_passes(self, data: Drawing) -> None:
-        self.clock.advance(data.draw(CLOCK_MOVES))
-        self.model.now = self.clock.now_ms()
+        self.it_is(self.clock.now_ms() + data.draw(CLOCK_MOVES))
 
     def a_window_ends(self, data: Drawing) -> None:
         now, duration = self.clock.now_ms(), data.draw(DURATIONS)
-        self.clock.set((now // duration + 1) * duration - data.draw(st.integers(0, 1)))
-        self.model.now = self.clock.now_ms()
+        self.it_is((now // duration + 1) * duration - data.draw(st.integers(0, 1)))
+
+    def it_is(self, now: int) -> None:
+        self.clock.set(now)
+        self.model.now = now
+        if self.model.queue:
+            self.the_queue_is_worked_off()
 
     def another_root_key(self, data: Drawing) -> None:
         permissions = data.draw(st.lists(ACTIONS, min_size=1, max_size=12))
         if self.model.apis and data.draw(st.booleans()):
             permissions = [f"api.{self.model.apis[-1].id.value}.{action}" for action in API_ACTIONS]
+        self.learn_ids()
+        if self.model.namespaces and data.draw(st.booleans()):
+            namespace = data.draw(st.sampled_from(list(self.model.namespaces.values())))
+            permissions.append(f"ratelimit.{namespace.id.value}.limit")
+        if self.model.identities and data.draw(st.booleans()):
+            identity = data.draw(st.sampled_from(list(self.model.identities.values())))
+            permissions += [f"identity.{identity.id.value}.{verb}_identity" for verb in ("read", "update", "delete")]
         self.make_root_key(permissions)
+
+    def a_change_is_repeated(self, data: Drawing) -> None:
+        """The same call once more, at once or later, then with another body."""
+        name, draw = data.draw(st.sampled_from([rule for rule in rules if METHODS[rule[0]] == "POST"]))
+        members, root_key = draw(self, data), self.some_root_key(data)
+        idempotency_key = f"repeated-{data.random.getrandbits(64):016x}"
+        self.do(name, members, root_key, idempotency_key)
+        for later in data.draw(st.lists(st.sampled_from([0, 0, HOUR_MS, DAY_MS - 1, DAY_MS]), max_size=2)):
+            self.it_is(self.clock.now_ms() + later)
+            self.do(name, members, root_key, idempotency_key)
+        if isinstance(members, dict):
+            self.do(name, {**members, "more": 1}, root_key, idempotency_key)
 
     def the_workspace_is_disabled_for_a_while(self, data: Drawing) -> None:
         if data.draw(st.integers(0, 9)):
             return
-        workspace_id, secret = self.model.workspace_id, self.model.keys[-1].secret.value
+        workspace_id = self.model.workspace_id
+        secret = [key.secret.value for key in self.model.keys if key.secret.value][-1]
         calls = (("keys.verifyKey", {"key": secret}), ("keys.whoami", {"key": secret}))
         for is_enabled in (False, True):
             self.server.write(lambda tx, e=is_enabled: tx.workspaces.set_enabled(workspace_id, e))  # type: ignore[misc]
@@ -379,24 +517,27 @@ class History:
 
 Step = Callable[[History, Drawing], None]
 
+rules: list[tuple[str, Callable[[History, Drawing], Any]]] = []
 steps: list[Step] = [
     *[History.time_passes] * 3,
     *[History.a_window_ends] * 2,
     History.another_root_key,
     History.the_workspace_is_disabled_for_a_while,
+    *[History.a_change_is_repeated] * 3,
 ]
 driven: set[str] = set()
 
 
-def operation(name: str, *, often: int = 1) -> Callable[[Callable[[History, Drawing], dict[str, Any]]], Step]:
+def operation(name: str, *, often: int = 1) -> Callable[[Callable[[History, Drawing], Any]], Step]:
     """Make a step that calls the operation with the members that the function draws."""
 
-    def make(draw: Callable[[History, Drawing], dict[str, Any]]) -> Step:
+    def make(draw: Callable[[History, Drawing], Any]) -> Step:
         def step(history: History, data: Drawing) -> None:
             history.call(data, name, draw(history, data))
 
         steps.extend([step] * often)
         driven.add(name)
+        rules.append((name, draw))
         return step
 
     return make
@@ -632,6 +773,222 @@ def gets_an_identity(history: History, data: Drawing) -> dict[str, Any]:
     return data.draw(st.fixed_dictionaries({}, optional=optional))
 
 
+@operation("identities.listIdentities")
+def lists_identities(history: History, data: Drawing) -> dict[str, Any]:
+    optional = {**_page_of(list(history.model.identities.values())), "environment": st.sampled_from(["default", "x"])}
+    return data.draw(st.fixed_dictionaries({}, optional=optional))
+
+
+@operation("identities.updateIdentity", often=2)
+def updates_an_identity(history: History, data: Drawing) -> dict[str, Any]:
+    limit = st.fixed_dictionaries({"name": LIMIT_NAMES, "limit": LIMITS, "duration": DURATIONS})
+    selector = {"externalId": data.draw(EXTERNAL_IDS)}
+    if data.draw(st.booleans()):
+        selector = {"identityId": history.some(data, list(history.model.identities.values()))}
+    optional = {
+        "externalId": EXTERNAL_IDS,
+        "environment": st.sampled_from(["default", "default", "live"]),
+        "meta": METAS,
+        "ratelimits": st.lists(limit, max_size=2),
+    }
+    members = data.draw(st.fixed_dictionaries({}, optional=optional))
+    return {**selector, **members} if data.draw(st.integers(0, 9)) else members
+
+
+@operation("identities.deleteIdentity")
+def deletes_an_identity(history: History, data: Drawing) -> dict[str, Any]:
+    return {"identityId": history.some(data, list(history.model.identities.values()))}
+
+
+@operation("permissions.getPermission")
+def gets_a_permission(history: History, data: Drawing) -> dict[str, Any]:
+    return {"permissionId": history.some(data, list(history.model.permissions.values()))}
+
+
+@operation("permissions.listPermissions")
+def lists_permissions(_history: History, _data: Drawing) -> dict[str, Any]:
+    return {}
+
+
+@operation("permissions.deletePermission")
+def deletes_a_permission(history: History, data: Drawing) -> dict[str, Any]:
+    return {"permissionId": history.some(data, list(history.model.permissions.values()))}
+
+
+@operation("permissions.getRole")
+def gets_a_role(history: History, data: Drawing) -> dict[str, Any]:
+    return {"roleId": history.some(data, list(history.model.roles.values()))}
+
+
+@operation("permissions.listRoles")
+def lists_roles(_history: History, _data: Drawing) -> dict[str, Any]:
+    return {}
+
+
+@operation("permissions.deleteRole")
+def deletes_a_role(history: History, data: Drawing) -> dict[str, Any]:
+    return {"roleId": history.some(data, list(history.model.roles.values()))}
+
+
+def _page_of(items: list[Any]) -> dict[str, st.Some]:
+    cursors = [item.id.value for item in items if item.id.value] + ["", "zzz"]
+    return {"limit": st.integers(1, 3), "cursor": st.sampled_from(cursors)}
+
+
+@operation("apis.listKeys", often=3)
+def lists_keys(history: History, data: Drawing) -> dict[str, Any]:
+    optional = {
+        **_page_of(history.model.keys),
+        "externalId": EXTERNAL_IDS,
+        "ownerId": EXTERNAL_IDS,
+        "decrypt": st.sampled_from(["true", "false", "", "no", "1"]),
+        "revalidateKeysCache": st.sampled_from(["true", "false"]),
+    }
+    return {"apiId": history.some_api(data), **data.draw(st.fixed_dictionaries({}, optional=optional))}
+
+
+@operation("apis.deleteKeys")
+def deletes_the_keys_of_an_api(history: History, data: Drawing) -> dict[str, Any]:
+    permanent = st.fixed_dictionaries({}, optional={"permanent": st.booleans()})
+    return {"apiId": history.some_api(data), **data.draw(permanent)}
+
+
+@operation("apis.deleteApi")
+def deletes_an_api(history: History, data: Drawing) -> dict[str, Any]:
+    return {"apiId": history.some_api(data)}
+
+
+@operation("ratelimits.limit", often=5)
+def takes_from_a_limit(history: History, data: Drawing) -> dict[str, Any]:
+    required = {"identifier": IDENTIFIERS, "limit": LIMITS, "duration": DURATIONS}
+    optional = {
+        "namespace": NAMESPACES,
+        "cost": st.sampled_from([0, 1, 1.0, 2, 7, 2**40]),
+        "async": st.booleans(),
+        "meta": st.just({"a": None, "b": 1.5}),
+        "resources": st.just([{"type": "server", "id": "s1", "meta": {"a": True}}]),
+    }
+    return data.draw(st.fixed_dictionaries(required, optional=optional))
+
+
+def _namespace(history: History, data: Drawing) -> dict[str, Any]:
+    """Mostly one that is there; else by both members, or by none."""
+    namespace_id = history.some(data, list(history.model.namespaces.values()))
+    by_name = {"namespaceName": data.draw(st.sampled_from([*history.model.namespaces, "nowhere", ""]))}
+    by_both = {"namespaceId": data.draw(st.sampled_from(["", namespace_id])), **by_name}
+    return data.draw(st.sampled_from([by_name, by_name, {"namespaceId": namespace_id}, by_both, {}]))
+
+
+def _override(history: History, data: Drawing) -> dict[str, Any]:
+    return {**_namespace(history, data), "identifier": data.draw(PATTERNS)}
+
+
+@operation("ratelimits.setOverride", often=3)
+def sets_an_override(history: History, data: Drawing) -> dict[str, Any]:
+    values = st.fixed_dictionaries(
+        {"limit": st.integers(0, 4), "duration": DURATIONS}, optional={"async": st.booleans()}
+    )
+    return {**_override(history, data), **data.draw(values)}
+
+
+@operation("ratelimits.getOverride")
+def gets_an_override(history: History, data: Drawing) -> dict[str, Any]:
+    return _override(history, data)
+
+
+@operation("ratelimits.listOverrides")
+def lists_overrides(history: History, data: Drawing) -> dict[str, Any]:
+    known = [item for namespace in history.model.namespaces.values() for item in namespace.overrides.values()]
+    return {**_namespace(history, data), **data.draw(st.fixed_dictionaries({}, optional=_page_of(known)))}
+
+
+@operation("ratelimits.deleteOverride")
+def deletes_an_override(history: History, data: Drawing) -> dict[str, Any]:
+    return _override(history, data)
+
+
+@operation("ratelimits.listNamespaces")
+def lists_namespaces(history: History, data: Drawing) -> dict[str, Any]:
+    return data.draw(st.fixed_dictionaries({}, optional=_page_of(list(history.model.namespaces.values()))))
+
+
+def _key_from_elsewhere(history: History, data: Drawing, limits: st.Some) -> dict[str, Any]:
+    secrets = history.secrets_elsewhere
+    names: list[str] = [permission.name for permission in history.model.permissions.values()]
+    # A name that two permissions share is ambiguous.
+    clear = [name for name in names if names.count(name) == 1] + list(history.model.permissions)
+    optional = {
+        "start": st.sampled_from(["", "old_"]),
+        "prefix": st.just("ignored"),
+        "name": KEY_NAMES,
+        "ownerId": EXTERNAL_IDS,
+        "meta": METAS,
+        "roles": st.lists(st.sampled_from([*history.model.roles, *history.model.roles, "no such role"]), max_size=2),
+        "permissions": st.lists(st.sampled_from([*clear, *clear, "no.such"]), max_size=2),
+        "expires": st.sampled_from([0, history.model.now + 60_000]),
+        "enabled": st.booleans(),
+        "environment": st.just("test"),
+        "ratelimit": limits,
+    }
+    item: dict[str, Any] = data.draw(st.fixed_dictionaries({}, optional=optional))
+    if data.draw(st.booleans()):
+        item |= {"plaintext": data.draw(st.sampled_from([*secrets, *secrets, ""]))}
+    if not item.get("plaintext") or data.draw(st.booleans()):
+        item |= {"hash": {"value": hashed(data.draw(st.sampled_from(secrets))), "variant": "sha256_base64"}}
+    if data.draw(st.booleans()):
+        item |= {"remaining": data.draw(st.integers(1, 4)), "refill": data.draw(REFILLS)}
+        if item["refill"]["interval"] == "daily":
+            item["refill"].pop("refillDay", None)
+    return item
+
+
+@operation("migrations.createKeys", often=3)
+def imports_keys(history: History, data: Drawing) -> list[Any]:
+    limits = st.fixed_dictionaries(
+        {"limit": LIMITS, "refillRate": LIMITS, "refillInterval": st.sampled_from([1, 1000, 60_000])},
+        optional={"async": st.booleans(), "type": st.sampled_from(["fast", "consistent"])},
+    )
+    items = []
+    for _ in range(data.draw(st.integers(0, 3))):
+        item = {"apiId": history.some_api(data), **_key_from_elsewhere(history, data, limits)}
+        odd: dict[str, st.Some] = {
+            "externalId": EXTERNAL_IDS | st.just(""),
+            "hash": st.just({"value": f"no hash {history.model.workspace_id}", "variant": "sha256_base64"}),
+        }
+        item |= data.draw(st.fixed_dictionaries({}, optional=odd))
+        if data.draw(st.integers(0, 19)) == 0:
+            item |= data.draw(st.sampled_from([{"plaintext": ""}, {"refill": {"interval": "daily", "amount": 1}}]))
+            item.pop(data.draw(st.sampled_from(["hash", "remaining"])), None)
+        items.append(item)
+    return items
+
+
+@operation("migrations.enqueueKeys", often=2)
+def queues_keys(history: History, data: Drawing) -> dict[str, Any]:
+    limits = st.fixed_dictionaries({"limit": LIMITS, "duration": DURATIONS}, optional={"refillInterval": st.just(1)})
+    items = [_key_from_elsewhere(history, data, limits) for _ in range(data.draw(st.integers(0, 3)))]
+    if items and data.draw(st.integers(0, 9)) == 0:
+        items[-1].pop("hash", None)
+    return {"migrationId": "spring", "apiId": history.some_api(data), "keys": items}
+
+
+@operation("analytics.getVerifications", often=3)
+def counts_verifications_of_an_api(history: History, data: Drawing) -> dict[str, Any]:
+    now = history.model.now
+    slices = data.draw(st.sampled_from([[], ["hour"], ["day"], ["month"], ["hour", "day"]]))
+    groups = data.draw(st.lists(st.sampled_from(["key", "identity", "tags", "tag"]), max_size=2))
+    hours = st.sampled_from([1, 24, 70]) if slices == ["hour"] else st.sampled_from([1, 24, 70, 24 * 80])
+    optional = {
+        "end": st.sampled_from([now, now + HOUR_MS, now - HOUR_MS, now - DAY_MS]),
+        "externalId": EXTERNAL_IDS | st.just(""),
+        "keyId": st.builds(lambda: [history.some_key(data), history.some_key(data)]),
+        "tag": st.sampled_from(["a", ["a", "path=/x"]]),
+    }
+    required = {"apiId": st.just(history.some_api(data)), "start": hours.map(lambda hours: now - hours * HOUR_MS)}
+    members = data.draw(st.fixed_dictionaries(required, optional=optional))
+    return {**members, "groupBy": list(dict.fromkeys([*slices, *groups]))}
+
+
 @operation("liveness")
 def asks_whether_the_server_is_there(history: History, data: Drawing) -> dict[str, Any]:
     return {}
@@ -640,14 +997,16 @@ def asks_whether_the_server_is_there(history: History, data: Drawing) -> dict[st
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerInProcess]:
     """The one server of all histories."""
-    with ServerInProcess(tmp_path_factory.mktemp("model"), analytics_interval_s=4) as server:
+    # The clock goes back with every history: what is let go once would be missing in the next one.
+    for_ever = {"analytics_hourly_retention_days": 0, "analytics_daily_retention_days": 0}
+    with ServerInProcess(tmp_path_factory.mktemp("model"), analytics_interval_s=4, **for_ever) as server:
         yield server
 
 
 def test_every_operation_is_driven() -> None:
     """No operation is left out of the histories; a new one needs a rule and a method of the model."""
     assert driven == {operation.name for operation in OPERATIONS}
-    assert set(SPOILT) == driven - {"liveness"}
+    assert set(SPOILT) == driven - WITHOUT_INPUT
 
 
 STARTS = st.sampled_from([0, 45 * DAY_MS, 58 * DAY_MS + DAY_MS - 40_000])
@@ -679,5 +1038,5 @@ def test_every_answer_is_the_expected_one(server: ServerInProcess) -> None:
         live_through()
     # The histories are worth something only if they get far.
     for operation_ in OPERATIONS:
-        assert answered[operation_.name, 200] > 0, (operation_.name, answered)
+        assert answered[operation_.name, ACCEPTED.get(operation_.name, 200)] > 0, (operation_.name, answered)
     assert {status for _, status in answered} >= {200, 400, 401, 403, 404, 409, 412}
