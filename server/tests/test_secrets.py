@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from msgspec import inspect
 
 from keystead import logs
 from keystead.http.operations import OPERATIONS
@@ -75,6 +76,7 @@ class Life:
             self.secrets["a root key"] = made.key
             with Connection(server.url, made.key) as self._client:
                 self._live()
+                self._migrate(server)
                 self._make_mistakes()
                 self._break_down()
             # The write-ahead logs and the spool are gone after an orderly end.
@@ -93,7 +95,7 @@ class Life:
         return answer.json
 
     def _note(self, what: str, answer: Answer) -> None:
-        if answer.status == 200:
+        if answer.status in (200, 202):
             self.answers.append(answer)
         else:
             self.errors.append((what, answer))
@@ -105,9 +107,9 @@ class Life:
             ("a key", {}),
             ("a recoverable key", {"recoverable": True}),
             ("a long key", {"byteLength": 255, "recoverable": True}),
-            ("a deleted key", {"recoverable": True}),
             ("a disabled key", {"enabled": False}),
             ("an expired key", {"expires": 1}),
+            ("a deleted key", {"recoverable": True}),
         ):
             key = self._post("keys.createKey", {**members, **more})
             self.secrets[kind] = key["key"]
@@ -121,6 +123,20 @@ class Life:
         self._post("keys.deleteKey", {"keyId": key["keyId"]})
         self._post("keys.verifyKey", {"key": key["key"]})
         self._post("keys.whoami", {"key": key["key"]})
+
+    def _migrate(self, server: ServerInProcess) -> None:
+        elsewhere = {"an imported key": "3ZFTVMJ69MaQg71pn85SRmbU", "a queued key": "9hYwqeRkTn42LbVx7sPdGmJc"}
+        imported, queued = elsewhere.values()
+        self._post("migrations.createKeys", [{"apiId": self._api_id, "plaintext": imported, "name": "imported"}])
+        self._post(
+            "migrations.enqueueKeys", {"migrationId": "m", "apiId": self._api_id, "keys": [{"plaintext": queued}]}
+        )
+        server.call(server.application.storage.migration_queue.run_due)
+        for secret in (imported, queued):
+            self._post("keys.verifyKey", {"key": secret})
+        self._get("apis.listKeys", apiId=self._api_id, decrypt="true")
+        self._get("apis.listKeys", apiId=self._api_id)
+        self.secrets |= elsewhere
 
     def _make_mistakes(self) -> None:
         for secret in self.secrets.values():
@@ -143,6 +159,18 @@ class Life:
                     self._post(operation, members)
                 for raw in (b'{"key": "%b', b"%b", b'{"key": "\xff%b"}', b'{"key": "%b"} %b', b'{"%b": NaN}'):
                     self._post(operation, None, raw=raw.replace(b"%b", secret.encode()))
+            for item in (
+                {"apiId": self._api_id, "plaintext": secret},
+                {"apiId": "api_1", "plaintext": secret},
+                {"apiId": self._api_id, "plaintext": secret, "refill": {"interval": "daily", "amount": 1}},
+                {"plaintext": secret},
+                {"plaintext": [secret]},
+                {"hash": {"value": secret, "variant": secret}},
+                {"hash": {"value": [secret], "variant": "sha256_base64"}},
+                {"ratelimit": {"type": secret}},
+            ):
+                self._post("migrations.createKeys", [item])
+                self._post("migrations.enqueueKeys", {"migrationId": "m", "apiId": "api_1", "keys": [item]})
             self._get("keys.getVerifications", keyId="key_1", granularity=secret, start=secret)
             self._get(f"keys.getKey/{secret}", key=secret)
             self._get("keys.verifyKey", key=secret)
@@ -182,7 +210,7 @@ def test_no_log_line_holds_a_secret(life: Life) -> None:
 
 def test_no_error_answer_holds_a_secret(life: Life) -> None:
     """No error repeats what was sent as a key, whatever was wrong with the call."""
-    assert {answer.status for _, answer in life.errors} == {400, 401, 404, 500}
+    assert {answer.status for _, answer in life.errors} == {400, 401, 404, 409, 500}
     for kind, secret in life.secrets.items():
         for operation, answer in life.errors:
             found = traces_of(secret, answer.body + str(answer.headers).encode())
@@ -190,10 +218,11 @@ def test_no_error_answer_holds_a_secret(life: Life) -> None:
 
 
 def test_a_secret_is_shown_by_its_creation_and_its_recovery_only(life: Life) -> None:
-    """Of all answers only those of createKey and of getKey with `decrypt` hold the secret, each one of them once."""
+    """Of all answers only those of createKey, and of getKey and listKeys with `decrypt`, hold it, each of them once."""
     shown = dict.fromkeys(life.secrets, 0)
     for answer in life.answers:
-        allowed = {answer.json.get("key"), answer.json.get("plaintext")} if isinstance(answer.json, dict) else set()
+        objects = [answer.json, *answer.json.get("keys", ())] if isinstance(answer.json, dict) else []
+        allowed = {shown_key.get(member) for shown_key in objects for member in ("key", "plaintext")}
         for kind, secret in life.secrets.items():
             traces = traces_of(secret, answer.body)
             assert not traces or secret in allowed
@@ -202,11 +231,13 @@ def test_a_secret_is_shown_by_its_creation_and_its_recovery_only(life: Life) -> 
         "the root key of the settings": 0,
         "a root key": 0,
         "a key": 1,
-        "a recoverable key": 2,
-        "a long key": 2,
+        "a recoverable key": 3,
+        "a long key": 3,
         "a deleted key": 2,
         "a disabled key": 1,
         "an expired key": 1,
+        "an imported key": 1,
+        "a queued key": 1,
     }
 
 
@@ -222,26 +253,39 @@ def test_no_file_holds_a_secret(life: Life) -> None:
 
 
 def test_the_recoverable_copy_is_encrypted(life: Life, tmp_path: Path) -> None:
-    """The copies of recoverable keys are in the database, encrypted, and their key is in a file of its own."""
+    """The copies of recoverable and imported keys are encrypted in the database, their key is in a file of its own."""
     file = tmp_path / "copy.db"
     file.write_bytes(life.files["keystead.db"])
     with sqlite3.connect(file) as connection:
         ciphertexts = [row[0] for row in connection.execute("SELECT ciphertext FROM encrypted_keys")]
         hashes = connection.execute("SELECT count(*) FROM keys").fetchone()[0]
     connection.close()
-    assert len(ciphertexts) == len(set(ciphertexts)) == 3
+    assert len(ciphertexts) == len(set(ciphertexts)) == 5
     assert hashes == len(life.secrets)
     *_, key_encryption_key = life.files["keystead-encryption-keys"].split()
     for name, data in life.files.items():
         assert key_encryption_key not in data or name.endswith("keystead-encryption-keys")
 
 
+def _structs_of(kind: inspect.Type) -> Iterator[type[msgspec.Struct]]:
+    """The structs that a value of a type is made of."""
+    if isinstance(kind, inspect.Metadata):
+        yield from _structs_of(kind.type)
+    elif isinstance(kind, inspect.UnionType):
+        for option in kind.types:
+            yield from _structs_of(option)
+    elif isinstance(kind, inspect.ListType):
+        yield from _structs_of(kind.item_type)
+    elif isinstance(kind, inspect.StructType):
+        yield kind.cls
+        for field in kind.fields:
+            yield from _structs_of(field.type)
+
+
 def _structs() -> list[type[msgspec.Struct]]:
-    types = {kind for operation in OPERATIONS for kind in (operation.request, operation.answer)}
-    return sorted(
-        (kind for kind in types if isinstance(kind, type) and issubclass(kind, msgspec.Struct)),
-        key=lambda kind: kind.__name__,
-    )
+    types = [kind for operation in OPERATIONS for kind in (operation.request, operation.answer)]
+    found = {struct for kind in inspect.multi_type_info(types) for struct in _structs_of(kind)}
+    return sorted(found, key=lambda kind: kind.__name__)
 
 
 _SECRET_MEMBERS = {"key", "plaintext"}
@@ -260,7 +304,15 @@ def test_what_holds_a_secret_does_not_show_it(kind: type[msgspec.Struct]) -> Non
 
 def test_every_holder_of_a_secret_is_known() -> None:
     """The requests and answers with a secret are these; a new one comes under the tests above by itself."""
-    assert [kind.__name__ for kind in _HOLDERS] == ["CreatedKey", "KeyObject", "VerificationRequest", "Whoami"]
+    assert [kind.__name__ for kind in _HOLDERS] == [
+        "CreatedKey",
+        "KeyObject",
+        "ListedKey",
+        "MigratedKey",
+        "QueuedItem",
+        "VerificationRequest",
+        "Whoami",
+    ]
 
 
 def test_a_killed_server_leaves_no_secret_behind(tmp_path: Path) -> None:

@@ -435,6 +435,9 @@ HIDDEN = {"ratelimits.limit a namespace is created"}
 """Cases whose refusal is NOT_FOUND: to who may not create it, what is missing is missing (other-v1 §4.1 step 3)."""
 
 
+BY_NAME = {operation.name: operation for operation in OPERATIONS}
+
+
 def name_of(case: Case) -> str:
     return f"{case.operation} {case.when}".strip()
 
@@ -498,6 +501,22 @@ def test_anything_else_is_refused(home: Any, case: Case, held: str) -> None:
     assert (error["code"], error["reason"]) == ("FORBIDDEN", "INSUFFICIENT_PERMISSIONS")
     assert all(text in error["message"] for text in ("*", *accepted)), error["message"]
     assert home.audit_length() == before
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if BY_NAME[case.operation].keeps_answers], ids=name_of)
+def test_each_change_is_done_once(home: Any, case: Case) -> None:
+    """Whatever may be done is done once for an `Idempotency-Key`, whose answer is given again to the byte (D15)."""
+    body, _ = case.prepare(home)
+    headers = {"Idempotency-Key": home.name("idempotency-key")}
+    first = home.call(case.operation, body, **headers)
+    home.answer(first)
+    before = home.audit_length()
+    again = home.call(case.operation, body, **headers)
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    # What is queued is done a moment later, by the worker.
+    assert home.audit_length() == before or case.operation == "migrations.enqueueKeys"
+    other = [*body, *body] if isinstance(body, list) else body | {"unknown": True}
+    assert home.call(case.operation, other, **headers).status_code == 409
 
 
 @pytest.mark.parametrize("link", LINKS, ids=lambda link: f"{link.operation} {link.member}")

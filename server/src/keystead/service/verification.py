@@ -40,10 +40,14 @@ class Pending:
 
     def told(self, spend: Spend | None, error: Exception | None) -> None:
         """Takes the outcome of the spend."""
+        verdict = None
         if error is None:
-            self.then(self._conclude(spend), None)
-        else:
-            self.then(None, error)
+            try:
+                verdict = self._conclude(spend)
+            except Exception as failure:
+                # Whoever waits is told of this failure too: nobody else would answer.
+                error = failure
+        self.then(verdict, error)
 
     def __await__(self) -> Generator[Any, None, Verdict]:
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
