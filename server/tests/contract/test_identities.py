@@ -123,7 +123,8 @@ def test_audit_of_an_identity(home: Any) -> None:
     identity_id, name = home.identity(ratelimits=LIMITS)
     entries = home.audit()[count:]
     assert [entry.event for entry in entries] == ["identity.create"] + ["ratelimit.create"] * len(LIMITS)
-    for entry in entries:
-        resource = entry.resources[0]
-        assert (resource.type, resource.id, resource.name) == ("identity", identity_id, name)
+    for entry, limit in zip(entries, [None, *LIMITS], strict=True):
+        resources = [(resource.type, resource.name) for resource in entry.resources]
+        assert resources == ([("ratelimit", limit["name"])] if limit else []) + [("identity", name)]
+        assert entry.resources[-1].id == identity_id
         assert (entry.actor_id, entry.workspace_id) == (home.root.id, home.id)

@@ -22,6 +22,7 @@ from keystead.core.errors import ErrorCode, KeysteadError, Reason
 from keystead.core.secrets import hash_secret
 from keystead.service.access import Caller, Origin
 from keystead.service.apis import Apis
+from keystead.service.changes import Changes
 from keystead.service.migration_queue import MAX_ATTEMPTS
 from keystead.service.migrations import Migrations
 from keystead.service.operator import DEFAULT_WORKSPACE_ID
@@ -159,17 +160,20 @@ class Bench:
         self.storage = storage
         self.clock = clock
         self.queue = storage.migration_queue
-        self.migrations = Migrations(storage.store, storage.vault, storage.ids, self.queue)
+        self.changes = Changes(storage.store, storage.ids)
+        self.migrations = Migrations(self.changes, storage.vault, storage.ids, self.queue)
 
     def caller(self) -> Caller:
         return Caller("key_root", DEFAULT_WORKSPACE_ID, frozenset(["*"]), Origin(self.clock.now_ms(), "req_1"))
 
     async def api(self) -> str:
-        made = await Apis(self.storage.store, self.storage.ids).create(self.caller(), CreateApi(name="imported"))
+        apis = Apis(self.storage.store, self.changes, self.storage.ids)
+        made = await apis.create(self.caller(), CreateApi(name="imported"))
         return made.api_id
 
     async def role(self, name: str) -> None:
-        await Permissions(self.storage.store, self.storage.ids).create_role(self.caller(), CreateRole(name=name))
+        permissions = Permissions(self.storage.store, self.changes, self.storage.ids)
+        await permissions.create_role(self.caller(), CreateRole(name=name))
 
     async def enqueue(self, api_id: str, *items: QueuedItem) -> None:
         await self.migrations.enqueue_keys(self.caller(), EnqueueKeys("mig_spring", api_id, list(items)))
