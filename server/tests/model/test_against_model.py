@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import drawing as st
 from model import DAY_MS, HOUR_MS, Fresh, InAnyOrder, Model, Refused, hashed
 
-EXAMPLES = int(os.environ.get("KEYSTEAD_MODEL_EXAMPLES", "130"))
-STEPS = 60
+EXAMPLES = int(os.environ.get("KEYSTEAD_MODEL_EXAMPLES", "120"))
+STEPS = 70
 
 METHODS = {operation.name: operation.method for operation in OPERATIONS}
 ACCEPTED = {"migrations.enqueueKeys": 202}
@@ -46,8 +46,8 @@ DURATIONS = st.sampled_from([1000, 60_000, 86_400_000])
 LIMITS = st.integers(1, 4)
 BALANCES = st.sampled_from([1, 2, 3, 10, 2**31 - 1])
 WHITELISTS = st.sampled_from([[], ["127.0.0.1"], ["10.0.0.0/8"], ["10.0.0.0/8", "127.0.0.0/8"], ["::1"]])
-NAMESPACES = st.sampled_from(["default", "emails", ""])
-IDENTIFIERS = st.sampled_from(["alice", "alice", "alice.1", "Alice", "bob", "", "ali\nce"])
+NAMESPACES = st.sampled_from(["default", "default", "emails", ""])
+IDENTIFIERS = st.sampled_from(["alice", "alice", "alice", "alice.1", "Alice", "bob", "", "ali\nce"])
 PATTERNS = st.sampled_from(["alice", "ali*", "*ice*", "***", "a.ice", "alice.1"])
 UNKNOWN_IDS = ("key_unknown", "api_unknown", "x", "perm_unknown")
 
@@ -276,6 +276,10 @@ def _told_apart(row: dict[str, Any], by: tuple[str, ...]) -> str:
     return json.dumps([row.get(name) for name in by], sort_keys=True)
 
 
+def _any_unseen(known: dict[str, Any]) -> bool:
+    return any(item.id.value is None for item in known.values())
+
+
 class Drawing:
     """Draws values of a history."""
 
@@ -311,6 +315,7 @@ class History:
         first = {"apiId": self.model.apis[0].id.value, "externalId": "customer-1"}
         self.do("keys.createKey", {**first, "permissions": ["docs.read"], "roles": ["editor"]}, self.root_key)
         refill = {"interval": "monthly", "amount": 4, "refillDay": 31}
+        self.do("ratelimits.limit", {"identifier": "alice", "limit": 3, "duration": 60_000}, self.root_key)
         self.do("keys.createKey", {**first, "remaining": 3, "refill": refill, "recoverable": True}, self.root_key)
 
     def make_root_key(self, permissions: list[str]) -> None:
@@ -322,6 +327,7 @@ class History:
     # One call to both
 
     def call(self, data: Drawing, operation: str, members: Any) -> None:
+        self.learn_ids()
         root_key = self.some_root_key(data)
         if operation in SPOILT and data.draw(st.integers(0, 24)) == 0:
             is_array = isinstance(members, list)
@@ -335,8 +341,6 @@ class History:
 
     def do(self, operation: str, members: Any, root_key: str | None, idempotency_key: str | None = None) -> None:
         """Call the server and the model."""
-        if operation in ("identities.listIdentities", "ratelimits.listNamespaces"):
-            self.learn_ids()
         self.calls.append(f"{self.clock.now_ms()} {operation} {members} {idempotency_key or ''}")
         expected = self.model.answer(operation, root_key, members, idempotency_key)
         self.compare(operation, self.send(operation, members, root_key, idempotency_key), expected)
@@ -371,12 +375,17 @@ class History:
 
     def learn_ids(self) -> None:
         """What was made on the way has an id that no answer has told yet."""
+        if _any_unseen(self.model.permissions):
+            self.do("permissions.listPermissions", {}, self.root_key)
+        if _any_unseen(self.model.roles):
+            self.do("permissions.listRoles", {}, self.root_key)
         for external_id, identity in self.model.identities.items():
             if identity.id.value is None:
                 self.do("identities.getIdentity", {"externalId": external_id}, self.root_key)
-        answer = self.send("ratelimits.listNamespaces", {}, self.root_key)
-        known = [{"id": namespace.id, "name": namespace.name} for namespace in self.model.namespaces.values()]
-        self.comparison.of(InAnyOrder(known, "name"), answer.json["namespaces"])
+        if _any_unseen(self.model.namespaces):
+            answer = self.send("ratelimits.listNamespaces", {}, self.root_key)
+            known = [{"id": namespace.id, "name": namespace.name} for namespace in self.model.namespaces.values()]
+            self.comparison.of(InAnyOrder(known, "name"), answer.json["namespaces"])
 
     def the_queue_is_worked_off(self) -> None:
         """As far as it is due; with what the server's own worker has done, if it was quicker."""
@@ -433,16 +442,18 @@ class History:
         return values[-1 - min(data.draw(st.integers(0, 4)), len(values) - 1)]
 
     def some_key(self, data: Drawing) -> str:
-        return self.some(data, self.model.keys)
+        return self.some(data, self.mostly_live(data, self.model.keys))
 
     def some_api(self, data: Drawing) -> str:
-        live = [api for api in self.model.apis if api.is_live]
-        return self.some(data, live if data.draw(st.integers(0, 9)) else self.model.apis)
+        return self.some(data, self.mostly_live(data, self.model.apis))
+
+    def mostly_live(self, data: Drawing, known: list[Any]) -> list[Any]:
+        return [item for item in known if item.is_live] if data.draw(st.integers(0, 9)) else known
 
     def some_secret(self, data: Drawing) -> str:
         if data.draw(st.integers(0, 29)) == 0:
             return self.root_key
-        return self.some(data, self.model.keys, lambda key: key.secret)
+        return self.some(data, self.mostly_live(data, self.model.keys), lambda key: key.secret)
 
     def selectors(self, data: Drawing, known: list[Any], names: st.Some, more: bool) -> list[Any]:
         ids = [item.id.value for item in known if item.id.value] + ["perm_unknown"]
@@ -479,7 +490,6 @@ class History:
         permissions = data.draw(st.lists(ACTIONS, min_size=1, max_size=12))
         if self.model.apis and data.draw(st.booleans()):
             permissions = [f"api.{self.model.apis[-1].id.value}.{action}" for action in API_ACTIONS]
-        self.learn_ids()
         if self.model.namespaces and data.draw(st.booleans()):
             namespace = data.draw(st.sampled_from(list(self.model.namespaces.values())))
             permissions.append(f"ratelimit.{namespace.id.value}.limit")
@@ -600,17 +610,17 @@ def _new_key(history: History, data: Drawing, *members: str) -> dict[str, Any]:
     return {"apiId": history.some_api(data), **data.draw(st.fixed_dictionaries({}, optional=wanted))}
 
 
-@operation("keys.createKey", often=2)
+@operation("keys.createKey", often=3)
 def creates_any_key(history: History, data: Drawing) -> dict[str, Any]:
     return _new_key(history, data)
 
 
-@operation("keys.createKey", often=2)
+@operation("keys.createKey", often=3)
 def creates_a_key_for_a_customer(history: History, data: Drawing) -> dict[str, Any]:
     return _new_key(history, data, "externalId", "roles", "permissions", "meta", "recoverable")
 
 
-@operation("keys.createKey", often=2)
+@operation("keys.createKey", often=3)
 def creates_a_key_with_credits(history: History, data: Drawing) -> dict[str, Any]:
     balance, refill = data.draw(st.integers(1, 6)), data.draw(REFILLS)
     if refill["interval"] == "daily":
@@ -629,19 +639,19 @@ def asks_who_a_key_is(history: History, data: Drawing) -> dict[str, Any]:
     return {"key": history.some_secret(data)}
 
 
-@operation("keys.verifyKey", often=2)
+@operation("keys.verifyKey", often=3)
 def verifies_a_key(history: History, data: Drawing) -> dict[str, Any]:
     return {"key": history.some_secret(data)}
 
 
-@operation("keys.verifyKey", often=2)
+@operation("keys.verifyKey", often=3)
 def verifies_with_costs(history: History, data: Drawing) -> dict[str, Any]:
     costs = st.fixed_dictionaries({}, optional={"cost": st.sampled_from([0, 1, 1.0, 2, 7, 2**40])})
     optional = {"remaining": costs, "ratelimits": st.lists(REQUESTED_LIMITS, max_size=3), "ratelimit": costs}
     return {"key": history.some_secret(data), **data.draw(st.fixed_dictionaries({}, optional=optional))}
 
 
-@operation("keys.verifyKey", often=2)
+@operation("keys.verifyKey", often=3)
 def verifies_what_a_key_may_do(history: History, data: Drawing) -> dict[str, Any]:
     query = data.draw(QUERIES | ODD_QUERIES)
     optional = {
@@ -874,12 +884,22 @@ def takes_from_a_limit(history: History, data: Drawing) -> dict[str, Any]:
 def _namespace(history: History, data: Drawing) -> dict[str, Any]:
     """Mostly one that is there; else by both members, or by none."""
     namespace_id = history.some(data, list(history.model.namespaces.values()))
-    by_name = {"namespaceName": data.draw(st.sampled_from([*history.model.namespaces, "nowhere", ""]))}
-    by_both = {"namespaceId": data.draw(st.sampled_from(["", namespace_id])), **by_name}
-    return data.draw(st.sampled_from([by_name, by_name, {"namespaceId": namespace_id}, by_both, {}]))
+    by_name = {"namespaceName": data.draw(st.sampled_from(list(history.model.namespaces)))}
+    odd = [
+        {"namespaceName": "nowhere"},
+        {"namespaceId": "", **by_name},
+        {"namespaceId": namespace_id, "namespaceName": "nowhere"},
+        {"namespaceName": ""},
+        {},
+    ]
+    return data.draw(st.sampled_from([*[by_name] * 5, *[{"namespaceId": namespace_id}] * 5, *odd]))
 
 
 def _override(history: History, data: Drawing) -> dict[str, Any]:
+    known = [(name, pattern) for name, item in history.model.namespaces.items() for pattern in item.overrides if name]
+    if known and data.draw(st.booleans()):
+        name, pattern = data.draw(st.sampled_from(known))
+        return {"namespaceName": name, "identifier": pattern}
     return {**_namespace(history, data), "identifier": data.draw(PATTERNS)}
 
 
@@ -923,8 +943,8 @@ def _key_from_elsewhere(history: History, data: Drawing, limits: st.Some) -> dic
         "name": KEY_NAMES,
         "ownerId": EXTERNAL_IDS,
         "meta": METAS,
-        "roles": st.lists(st.sampled_from([*history.model.roles, *history.model.roles, "no such role"]), max_size=2),
-        "permissions": st.lists(st.sampled_from([*clear, *clear, "no.such"]), max_size=2),
+        "roles": st.lists(st.sampled_from([*list(history.model.roles) * 5, "no such role"]), max_size=2),
+        "permissions": st.lists(st.sampled_from([*clear * 5, "no.such"]), max_size=2),
         "expires": st.sampled_from([0, history.model.now + 60_000]),
         "enabled": st.booleans(),
         "environment": st.just("test"),
@@ -972,21 +992,25 @@ def queues_keys(history: History, data: Drawing) -> dict[str, Any]:
     return {"migrationId": "spring", "apiId": history.some_api(data), "keys": items}
 
 
-@operation("analytics.getVerifications", often=3)
+@operation("analytics.getVerifications", often=4)
 def counts_verifications_of_an_api(history: History, data: Drawing) -> dict[str, Any]:
-    now = history.model.now
-    slices = data.draw(st.sampled_from([[], ["hour"], ["day"], ["month"], ["hour", "day"]]))
+    now, api_id = history.model.now, history.some_api(data)
+    times = [event.time for key in history.model.keys if key.api.id.value == api_id for event in key.events]
+    around = data.draw(st.sampled_from([now, *times[-8:]]))
+    slices = data.draw(st.sampled_from([[], [], ["hour"], ["day"], ["month"], ["hour", "day"]]))
     groups = data.draw(st.lists(st.sampled_from(["key", "identity", "tags", "tag"]), max_size=2))
-    hours = st.sampled_from([1, 24, 70]) if slices == ["hour"] else st.sampled_from([1, 24, 70, 24 * 80])
+    hours = st.sampled_from([0, 1, 24, 70]) if slices == ["hour"] else st.sampled_from([1, 24, 70, 24 * 80])
     optional = {
-        "end": st.sampled_from([now, now + HOUR_MS, now - HOUR_MS, now - DAY_MS]),
+        "end": st.sampled_from([around, around + 1, around + HOUR_MS, around + DAY_MS, now - HOUR_MS]),
         "externalId": EXTERNAL_IDS | st.just(""),
         "keyId": st.builds(lambda: [history.some_key(data), history.some_key(data)]),
-        "tag": st.sampled_from(["a", ["a", "path=/x"]]),
+        "tag": st.sampled_from([["a"], ["a", "path=/x"]]),
     }
-    required = {"apiId": st.just(history.some_api(data)), "start": hours.map(lambda hours: now - hours * HOUR_MS)}
-    members = data.draw(st.fixed_dictionaries(required, optional=optional))
-    return {**members, "groupBy": list(dict.fromkeys([*slices, *groups]))}
+    start = hours.map(lambda hours: around // HOUR_MS * HOUR_MS - hours * HOUR_MS)
+    members = data.draw(st.fixed_dictionaries({"start": start}, optional=optional))
+    if slices == ["hour"]:
+        members["end"] = min(members.get("end", now), members["start"] + 4 * DAY_MS)
+    return {"apiId": api_id, **members, "groupBy": list(dict.fromkeys([*slices, *groups]))}
 
 
 @operation("liveness")
