@@ -7,7 +7,7 @@ SERVE_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: serve test check format bench examples requirements clean
+.PHONY: serve test check format bench bench-client compare examples requirements clean
 
 serve: $(VENV)/.server  ## Start the server on an embedded database; prints its URL and, the first time, a root key.
 	@$(BIN)/keystead serve $(SERVE_ARGS)
@@ -26,6 +26,15 @@ format: $(VENV)/.dev  ## Rewrite the source in the project's format.
 
 bench: $(VENV)/.bench  ## Measure verification beside nginx (needs the Debian packages nginx-light and wrk).
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-client: $(VENV)/.bench  ## Measure the client beside the published one (if the package index has it) and bare httpx.
+	$(BIN)/python -m benchmarks.client $(BENCH_ARGS)
+
+compare: $(VENV)/.dev  ## Run the tests of behaviour against the published client too.
+	$(BIN)/python -m pytest client/tests/behaviour $(TEST_ARGS)
+	published=$$($(BIN)/python -m benchmarks.client_published) && \
+		env -u PYTHONPATH $$published -m pytest -c /dev/null --rootdir client/tests/behaviour \
+		--confcutdir client/tests/behaviour -p no:cacheprovider --import-mode=importlib client/tests/behaviour $(TEST_ARGS)
 
 examples: $(VENV)/.dev  ## Run the fourteen examples of the client's documentation against a running server.
 	$(BIN)/python -m examples $(EXAMPLES_ARGS)
