@@ -32,6 +32,7 @@ _QUERY_AND_LIMITS = json.dumps(
     },
     separators=(",", ":"),
 )
+_LIMIT = '{"namespace":"bench","identifier":"%s","limit":1000000000,"duration":60000}'
 _SAMPLE = 50
 
 
@@ -47,12 +48,12 @@ class Effort:
 
 @dataclass(frozen=True)
 class Case:
-    """A verification and its target: processor time beside nginx."""
+    """A kind of request, its target (processor time beside nginx), and a member that its answers must have."""
 
     name: str
     load: Load
     target: float | None
-    code: str = "VALID"
+    member: tuple[str, object] = ("code", "VALID")
 
 
 class _Small:
@@ -96,7 +97,15 @@ def small_server(folder: Path, **environment: str) -> Iterator[_Small]:
         "named": Case(
             "verify, permission query and two named limits", Load(_PATH, _QUERY_AND_LIMITS, files[NAMED]), 4.0
         ),
-        "unknown": Case("verify, one unknown key", Load(_PATH, _KEY_ONLY, unknown, distinct=1), 2.6, "NOT_FOUND"),
+        "unknown": Case(
+            "verify, one unknown key", Load(_PATH, _KEY_ONLY, unknown, distinct=1), 2.6, ("code", "NOT_FOUND")
+        ),
+        "limit": Case(
+            "ratelimits.limit, with a root key",
+            Load("/v1/ratelimits.limit", _LIMIT, files[PLAIN], authorization=f"Bearer {ROOT_KEY}"),
+            3.0,
+            ("success", True),
+        ),
         "credits": Case("verify, credits with durable commits", Load(_PATH, _KEY_ONLY, files[CREDITS]), None),
     }
     with ExitStack() as stack:
@@ -108,8 +117,8 @@ def small_server(folder: Path, **environment: str) -> Iterator[_Small]:
 
 
 def measure_memory_cases(small: _Small, effort: Effort) -> Iterator[Line]:
-    """Verifications answered from memory."""
-    for name in ("warm", "automatic", "named", "unknown"):
+    """Verifications and limits answered from memory."""
+    for name in ("warm", "automatic", "named", "unknown", "limit"):
         case = small.cases[name]
         nginx, server = targets = small.beside_nginx(name)
         alternate(targets, effort.rounds, effort.round_s, small.folder)
@@ -214,14 +223,18 @@ def _line(
 def _answer_length(url: str, case: Case) -> int:
     """The usual length of a case's answers, in bytes. Raises RuntimeError when one is not what it should be."""
     lengths = []
+    name, value = case.member
+    headers = {"content-type": "application/json"}
+    if case.load.authorization:
+        headers["authorization"] = case.load.authorization
     with httpx.Client(base_url=url) as client:
         for secret in databases.secrets_in(case.load.secrets, _SAMPLE):
             answer = client.post(
                 case.load.path,
                 content=(case.load.body % secret).encode(),
-                headers={"content-type": "application/json"},
+                headers=headers,
             )
-            if answer.status_code != 200 or answer.json()["code"] != case.code:
+            if answer.status_code != 200 or answer.json()[name] != value:
                 raise RuntimeError(f"{case.name}: {answer.status_code} {answer.text}")
             lengths.append(len(answer.content))
     return int(median(lengths))
