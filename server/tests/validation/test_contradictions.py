@@ -1,4 +1,4 @@
-"""Requests whose members are acceptable one by one, but not together (keys-v1 §3.4, §3.6, §3.9; other-v1 §3)."""
+"""Requests whose members are acceptable one by one, but not together (keys-v1 §3.4, §3.6, §3.9; other-v1 §3 to §5)."""
 
 import sqlite3
 from contextlib import closing
@@ -11,6 +11,7 @@ from keystead.testing.server import ServerInProcess
 
 DAILY = {"interval": "daily", "amount": 5}
 LIMIT = {"limit": 5}
+HASH = {"value": "of a key from elsewhere", "variant": "sha256_base64"}
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,8 @@ def ids(caller: httpx.Client, api_id: str) -> dict[str, str]:
     """What the requests below are about."""
     key = caller.post("/v1/keys.createKey", json={"apiId": api_id}).json()
     role = caller.post("/v1/permissions.createRole", json={"name": "contradicted"}).json()
-    return {"apiId": api_id, "keyId": key["keyId"], "roleId": role["roleId"]}
+    identity = caller.post("/v1/identities.createIdentity", json={"externalId": "contradicted"}).json()
+    return {"apiId": api_id, "keyId": key["keyId"], **role, **identity}
 
 
 CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
@@ -42,6 +44,19 @@ CONTRADICTIONS: list[tuple[str, str, dict[str, Any], str]] = [
     ("apis.updateApi", "apiId", {"ipWhitelist": ["10.0.0.0/33"]}, "ipWhitelist.0: "),
     ("apis.updateApi", "apiId", {"ipWhitelist": [""]}, "ipWhitelist.0: "),
     ("apis.createApi", "name", {"ipWhitelist": ["::1", "fe80::/129"]}, "ipWhitelist.1: "),
+    ("identities.updateIdentity", "environment", {"meta": {}}, "identityId or externalId is required"),
+    ("identities.updateIdentity", "identityId", {"meta": {"a": "x" * 64_000}}, "meta: "),
+    ("ratelimits.deleteOverride", "identifier", {"namespaceId": "", "namespaceName": ""}, "namespaceId or "),
+    ("migrations.createKeys", "apiId", {}, "item 1: hash or plaintext is required"),
+    ("migrations.createKeys", "apiId", {"plaintext": "", "hash": {**HASH, "value": ""}}, "item 1: hash or plaintext"),
+    ("migrations.createKeys", "apiId", {"hash": HASH, "refill": DAILY}, "item 1: refill"),
+    (
+        "migrations.createKeys",
+        "apiId",
+        {"hash": HASH, "remaining": 1, "refill": {**DAILY, "refillDay": 1}},
+        "item 1: refillDay",
+    ),
+    ("migrations.enqueueKeys", "apiId", {"migrationId": "m", "keys": [{"hash": HASH}, {}]}, "keys.1: hash or "),
 ]
 
 
@@ -56,8 +71,12 @@ def test_contradictions_are_refused(
     beginning: str,
 ) -> None:
     """Members that contradict each other are 400, and neither an object nor an audit entry is written."""
+    body: Any = {about: ids.get(about, "contradiction"), **members}
+    if operation == "migrations.createKeys":
+        # An import is all or nothing: the first item would do.
+        body = [{"apiId": ids["apiId"], "plaintext": "acceptable"}, body]
     before = contents(server)
-    answer = caller.post(f"/v1/{operation}", json={about: ids.get(about, "contradiction"), **members})
+    answer = caller.post(f"/v1/{operation}", json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["message"].startswith(beginning), answer.text
     assert contents(server) == before

@@ -63,6 +63,56 @@ def test_extreme_keys(caller: httpx.Client, api_id: str, members: dict[str, Any]
     assert verified["environment"] == members["environment"]
 
 
+IMPORTED: dict[str, dict[str, Any]] = {
+    "largest": {
+        "start": KEY * 128,
+        "prefix": KEY * 4,
+        "name": KEY * 128,
+        "ownerId": KEY * 128,
+        "meta": LARGEST["meta"],
+        "roles": [KEY * 255 + "00"],
+        "permissions": [KEY * 63 + "00"],
+        "expires": YEAR_9999_MS,
+        "remaining": INT32,
+        "refill": LARGEST["refill"],
+        "environment": KEY * 128,
+        "ratelimit": {"limit": INT32, "refillRate": INT32, "refillInterval": INT64, "duration": INT64},
+    },
+    "smallest": {
+        "start": "",
+        "prefix": "",
+        "name": "",
+        "ownerId": "",
+        "meta": {},
+        "roles": [],
+        "permissions": [],
+        "expires": 0,
+        "remaining": 1,
+        "refill": SMALLEST["refill"],
+        "environment": "",
+        "ratelimit": {"limit": 1, "refillRate": 1, "refillInterval": 1, "duration": 1000},
+    },
+}
+
+
+@pytest.mark.parametrize("size", IMPORTED)
+def test_extreme_imports(caller: httpx.Client, api_id: str, size: str) -> None:
+    """A hundred keys of nothing but extremes fit into one body (D2), are shown as they were sent, and verify."""
+    answer_of(caller.post("/v1/keys.createKey", json={"apiId": api_id, **LARGEST}))
+    secrets = [f"{size} {number:0200}" for number in range(100)]
+    items = [{"apiId": api_id, "plaintext": secret, **IMPORTED[size]} for secret in secrets]
+    key_ids = answer_of(caller.post("/v1/migrations.createKeys", json=items))["keyIds"]
+    assert len(set(key_ids)) == 100
+    shown = answer_of(caller.get("/v1/keys.getKey", params={"keyId": key_ids[-1]}))
+    sent = IMPORTED[size]
+    assert [shown[name] for name in ("start", "name", "meta", "roles")] == [
+        sent[name] for name in ("start", "name", "meta", "roles")
+    ]
+    verified = answer_of(caller.post("/v1/keys.verifyKey", json={"key": secrets[-1]}))
+    assert (verified["code"], verified["remaining"]) == ("VALID", sent["remaining"] - 1)
+    assert verified["ratelimit"]["limit"] == sent["ratelimit"]["limit"]
+
+
 EXTREME_CALLS = [
     {"ratelimits": [{"name": "x", "limit": INT64, "duration": INT64, "cost": INT64}]},
     {"ratelimits": [{"name": "x", "limit": 0, "duration": 1, "cost": 0}]},
