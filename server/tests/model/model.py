@@ -36,11 +36,17 @@ _METHODS = {"analytics.getVerifications": "getVerificationsOfApi", "migrations.c
 
 
 class InAnyOrder(list[Any]):
-    """Items of an answer whose order the contract leaves open; the members `by` together tell them apart."""
+    """Items of an answer whose order the contract leaves open; the members `by` together tell them apart.
+
+    With `order_by` only equals may change places; of them all there are `limit` at most.
+    """
 
     def __init__(self, items: list[Any], *by: str) -> None:
         super().__init__(items)
         self.by = by
+        self.order_by: str | None = None
+        self.is_descending = False
+        self.limit = len(items)
 
 
 class Refused(Exception):
@@ -1095,14 +1101,16 @@ class Model:
 
     def getVerificationsOfApi(self, root_key: str | None, m: Any) -> Any:
         start, end, groups = m["start"], m.get("end", self.now), m.get("groupBy", [])
-        if start >= end or {"tag", "tags"} <= set(groups):
+        dimension = next((slice_ for slice_ in ("month", "day", "hour") if slice_ in groups), None)
+        order_by = m.get("orderBy", "time" if dimension else None)
+        is_descending = "orderBy" in m and m.get("order") == "desc"
+        if start >= end or {"tag", "tags"} <= set(groups) or (order_by == "time" and not dimension):
             raise Refused(400)
         self.caller(root_key).require_for_api("read_api", m["apiId"])
         api = self.live_api(m["apiId"])
         if m.get("externalId") and m["externalId"] not in self.identities:
             raise Refused(404)
         identity = self.identities[m["externalId"]] if m.get("externalId") else None
-        dimension = next((slice_ for slice_ in ("month", "day", "hour") if slice_ in groups), None)
         rows: dict[str, dict[str, Any]] = {}
         for key in self.keys:
             for event in key.events:
@@ -1118,11 +1126,13 @@ class Model:
                     self._count(rows, key, event, slice_start, groups, dimension)
         if not groups and not rows:
             rows[""] = dict.fromkeys(_OUTCOMES.values(), 0) | {"total": 0}
-        if dimension:
+        if dimension and order_by == "time" and not is_descending:
             self._fill_gaps(rows, start, end, groups, dimension)
         by = {"key": "keyId", "identity": "identity", "tag": "tag", "tags": "tags"}
         members = [by[group] for group in by if group in groups]
-        return InAnyOrder(list(rows.values()), *(["time"] if dimension else []), *members)
+        series = InAnyOrder(list(rows.values()), *(["time"] if dimension else []), *members)
+        series.order_by, series.is_descending, series.limit = order_by, is_descending, m.get("limit", len(rows))
+        return series
 
     def _count(
         self, rows: Any, key: Key, event: Event, slice_start: int, groups: list[str], dimension: str | None
