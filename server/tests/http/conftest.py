@@ -15,6 +15,7 @@ import uvloop
 from uvicorn.server import ServerState
 
 from keystead.http.protocol import Connection, Exchange, HttpLimits, Outbox, ProtocolFactory
+from keystead.testing.transport import MemoryTransport
 
 # What the server switches off in uvicorn; proxy headers are ours to interpret.
 OFF: dict[str, Any] = {"lifespan": "off", "ws": "none", "log_config": None}
@@ -198,60 +199,6 @@ class Site:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
-
-
-class MemoryTransport(asyncio.Transport):
-    """A transport whose client is the test."""
-
-    def __init__(self, extra: dict[str, Any], *, is_tls: bool) -> None:
-        super().__init__(extra)
-        self.output = bytearray()
-        self.reads = True
-        self.is_closed = False
-        self.is_aborted = False
-        self.has_eof = False
-        self.unread = 0
-        self._is_tls = is_tls
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep what the server writes."""
-        assert not self.is_closed
-        assert not self.has_eof
-        self.output += data
-
-    def can_write_eof(self) -> bool:
-        """As TCP, or as TLS."""
-        return not self._is_tls
-
-    def write_eof(self) -> None:
-        """Note the end of output."""
-        self.has_eof = True
-
-    def close(self) -> None:
-        """Note the end."""
-        self.is_closed = True
-
-    def abort(self) -> None:
-        """Note the unfriendly end."""
-        self.is_aborted = self.is_closed = True
-
-    def is_closing(self) -> bool:
-        """Whether close or abort was called."""
-        return self.is_closed
-
-    def pause_reading(self) -> None:
-        """Note it."""
-        assert self.reads
-        self.reads = False
-
-    def resume_reading(self) -> None:
-        """Note it."""
-        assert not self.reads
-        self.reads = True
-
-    def get_write_buffer_size(self) -> int:
-        """What the test says the client has not read."""
-        return self.unread
 
 
 class MemoryClient:
