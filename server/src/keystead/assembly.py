@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -295,12 +296,12 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
         await control.start()
         try:
             lock.announce(control.socket_path)
-            root_key = await _first_root_key(storage)
+            await _make_first_root_key(storage)
             url = _url(settings, listener)
 
             def announce() -> None:
                 _log.info("serving", url=url, database=str(settings.database_path), version=__version__)
-                _greet(url, root_key)
+                _tell(f"url       {url}", f"docs      {url}/docs")
 
             server = HttpServer(
                 application.app,
@@ -315,20 +316,27 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
             await control.stop()
 
 
-async def _first_root_key(storage: Storage) -> str | None:
-    """The secret of the root key that is made when there is none, nor one in the settings."""
+async def _make_first_root_key(storage: Storage) -> None:
+    """Make and print a root key when there is none, nor one in the settings. Raises StartupError."""
     # Not "when the database was empty": a start that failed, or a command, may have made it before.
     if storage.settings.root_key is not None or await storage.operator.has_root_keys():
-        return None
-    made = await storage.operator.create_root_key("first", [EVERYTHING], None, storage.clock.now_ms())
-    return made.key
+        return
+    # Told before it is stored: a start that ends in between has made none, and the next one prints another. The other
+    # way round nobody would ever learn the only root key there is.
+    secret = storage.operator.new_root_key()
+    try:
+        _tell(f"root key  {secret}", "          Keep it now: it is not shown again.")
+    except OSError as error:
+        # What could not be written must not be tried again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StartupError(
+            f"The first root key can not be printed to standard output: {error.strerror}. Start where it can be read, "
+            "or choose it yourself with KEYSTEAD_ROOT_KEY. None was made."
+        ) from error
+    await storage.operator.create_root_key("first", [EVERYTHING], None, storage.clock.now_ms(), secret)
 
 
-def _greet(url: str, root_key: str | None) -> None:
-    lines = []
-    if root_key is not None:
-        lines += [f"root key  {root_key}", "          Keep it now: it is not shown again."]
-    lines += [f"url       {url}", f"docs      {url}/docs"]
+def _tell(*lines: str) -> None:
     print("\n".join(lines), flush=True)  # noqa: T201 - what the person at the terminal asked for, not a log line
 
 

@@ -120,6 +120,25 @@ def test_a_first_start_that_fails_late_is_made_up_for(tmp_path: Path) -> None:
         assert call(server, "apis.createApi", {"name": "test"}).status == 200
 
 
+def test_a_root_key_that_nobody_can_read_is_not_made(tmp_path: Path) -> None:
+    """A first start that can not print its root key says so and makes none; the next one prints one that works."""
+    with open("/dev/full", "w") as full:
+        failed = subprocess.run(
+            [sys.executable, "-m", "keystead", "serve", "--port", "0", "--log-level", "warning"],
+            cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if not name.startswith("KEYSTEAD_")},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: The first root key can not be printed to standard output: No space left")
+    assert "Traceback" not in failed.stderr
+    with served(tmp_path) as server:
+        assert call(server, "apis.createApi", {"name": "test"}).status == 200
+
+
 def test_a_root_key_made_before_the_first_start_is_enough(tmp_path: Path) -> None:
     """Who has made a root key already is not given another one."""
     root_key = offline(tmp_path, "root-key.create", name="mine", permissions=["*"])["key"]

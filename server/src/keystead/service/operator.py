@@ -81,12 +81,22 @@ class Operator:
         await self._store.write(lambda tx: self._insert_workspace(tx, workspace_id, name, now_ms))
         return workspace_id
 
+    def new_root_key(self) -> str:
+        """A secret for `create_root_key`, for a caller who has to hand it over before it is in force."""
+        return new_secret(ROOT_KEY_PREFIX, DEFAULT_BYTE_LENGTH, self._ids.random)
+
     async def create_root_key(
-        self, name: str, permissions: Sequence[str], workspace_id: str | None, now_ms: int
+        self,
+        name: str,
+        permissions: Sequence[str],
+        workspace_id: str | None,
+        now_ms: int,
+        secret: str | None = None,
     ) -> CreatedKey:
         """A root key acting for a workspace, by default the default one; the only time its secret is shown.
 
-        Raises BAD_REQUEST for a bad name or permission, NOT_FOUND for an unknown workspace.
+        `secret` comes from `new_root_key`, a fresh one by default. Raises BAD_REQUEST for a bad name or permission,
+        NOT_FOUND for an unknown workspace.
         """
         if not 1 <= utf16_length(name) <= 256:
             raise bad_request("name: must have 1 to 256 characters")
@@ -95,15 +105,15 @@ class Operator:
         for permission in permissions:
             if not _PERMISSION.fullmatch(permission) or len(permission) > 128:
                 raise bad_request(f"permissions: {permission} is neither * nor <resource>.<id or *>.<action>")
-        secret = new_secret(ROOT_KEY_PREFIX, DEFAULT_BYTE_LENGTH, self._ids.random)
+        plaintext = secret or self.new_root_key()
         for_workspace_id = workspace_id or DEFAULT_WORKSPACE_ID
 
         def insert(tx: Transaction) -> CreatedKey:
             _workspace(tx, for_workspace_id)
             key = self._insert_root_key(
-                tx, secret, start_of(secret, ROOT_KEY_PREFIX), name, permissions, for_workspace_id, now_ms
+                tx, plaintext, start_of(plaintext, ROOT_KEY_PREFIX), name, permissions, for_workspace_id, now_ms
             )
-            return CreatedKey(key.id, secret)
+            return CreatedKey(key.id, plaintext)
 
         return await self._store.write(insert)
 
