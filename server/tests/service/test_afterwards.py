@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from keystead.core.entities import AuditEntry
-from keystead.core.errors import ErrorCode, KeysteadError
+from keystead.core.errors import ErrorCode, KeysteadError, Reason
 from keystead.service.audit import Afterwards
 
 
@@ -36,13 +36,13 @@ class SlowStore:
 
 
 @pytest.fixture
-def scenario() -> Callable[[Callable[[SlowStore, Afterwards], Any]], SlowStore]:
+def scenario() -> Callable[..., SlowStore]:
     """Runs a test's coroutine function with a store and what writes to it; gives the store."""
 
-    def run(steps: Callable[[SlowStore, Afterwards], Any]) -> SlowStore:
+    def run(steps: Callable[[SlowStore, Afterwards], Any], **bounds: Any) -> SlowStore:
         async def with_store() -> SlowStore:
             store = SlowStore()
-            await steps(store, Afterwards(store))  # type: ignore[arg-type]
+            await steps(store, Afterwards(store, **bounds))  # type: ignore[arg-type]
             return store
 
         return asyncio.run(with_store())
@@ -75,20 +75,65 @@ def test_nothing_to_wait_for(scenario: Any) -> None:
     assert scenario(lambda _store, afterwards: afterwards.drain()).units == []
 
 
-def test_what_can_not_be_written_is_told(scenario: Any) -> None:
-    """When storage takes no writes the log says how many entries are lost, and later ones are written again."""
+UNAVAILABLE = KeysteadError(ErrorCode.INTERNAL_SERVER_ERROR, "no writes", Reason.UNAVAILABLE)
+
+
+def test_entries_outlive_a_full_disk(scenario: Any) -> None:
+    """While storage takes no writes entries wait, in order, and are written without anybody's help when it does."""
 
     async def steps(store: SlowStore, afterwards: Afterwards) -> None:
         store.may_write.set()
-        store.failure = KeysteadError(ErrorCode.INTERNAL_SERVER_ERROR, "no writes")
+        store.failure = UNAVAILABLE
+        for number in range(3):
+            afterwards.add(entry(number))
+            await asyncio.sleep(0.003)
+        assert afterwards.waiting == 3
+        store.failure = None
+        while afterwards.waiting:
+            await asyncio.sleep(0.001)
+        await afterwards.drain()
+        assert afterwards.lost == 0
+
+    store = scenario(steps, retry_s=0.001)
+    assert [id_ for unit in store.units for id_ in unit] == ["log_0", "log_1", "log_2"]
+
+
+def test_memory_for_waiting_entries_is_bounded(scenario: Any) -> None:
+    """Beyond the bound the newest entries are lost, counted and logged, not one line each."""
+
+    async def steps(store: SlowStore, afterwards: Afterwards) -> None:
+        store.may_write.set()
+        store.failure = UNAVAILABLE
+        afterwards.add(entry(0))
+        await asyncio.sleep(0.001)
+        for number in range(1, 10):
+            afterwards.add(entry(number))
+        assert (afterwards.waiting, afterwards.lost) == (4, 6)
+        store.failure = None
+        await afterwards.drain()
+
+    with capture_logs() as logs:
+        store = scenario(steps, max_waiting=4, retry_s=60.0)
+    assert [id_ for unit in store.units for id_ in unit] == ["log_0", "log_1", "log_2", "log_3"]
+    assert [(line["event"], line["lost_since_start"]) for line in logs] == [("audit_entries_lost", 1)]
+
+
+@pytest.mark.parametrize("failure", [UNAVAILABLE, KeysteadError(ErrorCode.INTERNAL_SERVER_ERROR, "broken")])
+def test_what_can_not_be_written_is_told(scenario: Any, failure: KeysteadError) -> None:
+    """An end on a storage that takes no writes waits for nothing, and the log says how many entries are lost."""
+
+    async def steps(store: SlowStore, afterwards: Afterwards) -> None:
+        store.may_write.set()
+        store.failure = failure
         afterwards.add(entry(0))
         afterwards.add(entry(1))
         await afterwards.drain()
+        assert afterwards.lost == 2
         store.failure = None
         afterwards.add(entry(2))
         await afterwards.drain()
 
     with capture_logs() as logs:
-        store = scenario(steps)
+        store = scenario(steps, retry_s=60.0)
     assert store.units == [["log_2"]]
     assert [(line["log_level"], line["entries"]) for line in logs] == [("error", 2)]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from keystead.core import answers
-from keystead.core.errors import ErrorCode, KeysteadError
+from keystead.core.errors import ErrorCode, KeysteadError, Reason
 from keystead.core.idempotency import Repeatable, check_idempotency_key, request_hash
 from keystead.http import openapi
 from keystead.http.decoding import BodyDecoder, QueryDecoder
@@ -64,7 +64,8 @@ def _endpoint(operation: Operation, services: Services) -> Endpoint:
                 origin = await _with_idempotency_key(operation, request, origin)
             return await act(request, origin, decoded)
         except KeysteadError as failure:
-            if failure.code is ErrorCode.INTERNAL_SERVER_ERROR:
+            # Storage itself tells when it takes no writes; a line for each refused call would only fill the disk more.
+            if failure.code is ErrorCode.INTERNAL_SERVER_ERROR and failure.reason is not Reason.UNAVAILABLE:
                 _log.error("operation_failed", operation=operation.name, request_id=origin.request_id, exc_info=True)
             return _failed(services, failure, origin.request_id)
         except Exception:

@@ -1,6 +1,7 @@
 """Audit entries of what callers change (contract keys-v1 Appendix B)."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from functools import partial
 
@@ -8,8 +9,9 @@ import msgspec
 import structlog
 
 from keystead.core.entities import Api, AuditEntry, AuditResource, Identity, Key, Namespace, Override, Permission, Role
-from keystead.core.errors import KeysteadError
+from keystead.core.errors import KeysteadError, Reason
 from keystead.core.ids import IdPrefix
+from keystead.core.pacing import Pace
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller
 from keystead.service.ids import Ids
@@ -114,25 +116,42 @@ class Afterwards:
     """Entries about what changes nothing: written in the background, in order, while nobody waits for them.
 
     Whatever has come up while one unit was being written goes into the next one, so a flood of entries costs few
-    units. `drain` before the store closes: an orderly end loses none. A storage that takes no writes does, and the
-    log says how many.
+    units. While storage takes no writes up to `max_waiting` entries wait in memory and are tried again; what comes
+    beyond is lost, counted and logged. `drain` before the store closes: an orderly end loses none that can be written.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, max_waiting: int = 10_000, retry_s: float = 1.0) -> None:
         self._store = store
+        self._max_waiting = max_waiting
+        self._retry_s = retry_s
         self._entries: list[AuditEntry] = []
         self._task: asyncio.Task[None] | None = None
+        self._is_failing = False
+        self._draining = asyncio.Event()
+        self._loss_pace = Pace()
+        self.lost = 0
+        """Entries lost since the start."""
+
+    @property
+    def waiting(self) -> int:
+        """Entries that are not yet being written."""
+        return len(self._entries)
 
     def add(self, entry: AuditEntry) -> None:
         """Take charge of an entry; call on the event loop."""
+        if self._is_failing and len(self._entries) >= self._max_waiting:
+            self._lose(1, entry.time_ms / 1000)
+            return
         self._entries.append(entry)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write())
 
     async def drain(self) -> None:
-        """Return when everything that was added has been written."""
+        """Return when everything that was added has been written, or is lost because storage takes no writes."""
+        self._draining.set()
         while self._task is not None:
             await self._task
+        self._draining.clear()
 
     async def _write(self) -> None:
         try:
@@ -140,10 +159,27 @@ class Afterwards:
                 entries, self._entries = self._entries, []
                 try:
                     await self._store.write(partial(_append, entries))
+                    self._is_failing = False
                 except KeysteadError as failure:
-                    _log.error("audit entries are lost", entries=len(entries), error=failure.message)
+                    await self._keep(entries, failure)
         finally:
             self._task = None
+
+    async def _keep(self, entries: list[AuditEntry], failure: KeysteadError) -> None:
+        """Have them tried again, unless this is the end or trying again does not help."""
+        if failure.reason is not Reason.UNAVAILABLE or self._draining.is_set():
+            self.lost += len(entries)
+            _log.error("audit_entries_lost", entries=len(entries), lost_since_start=self.lost, error=failure.message)
+            return
+        self._is_failing = True
+        self._entries = entries + self._entries
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._draining.wait(), self._retry_s)
+
+    def _lose(self, entries: int, now_s: float) -> None:
+        self.lost += entries
+        if self._loss_pace.is_due(now_s):
+            _log.error("audit_entries_lost", entries=entries, lost_since_start=self.lost, error="too many are waiting")
 
 
 def _append(entries: list[AuditEntry], tx: Transaction) -> None:

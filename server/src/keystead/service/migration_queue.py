@@ -13,6 +13,7 @@ import structlog
 
 from keystead.core.entities import QueuedKey
 from keystead.core.errors import KeysteadError, Reason
+from keystead.core.pacing import Pace
 from keystead.ports import Store, Transaction
 from keystead.service.access import Caller, Origin
 from keystead.service.apis import keyspace_of, live_api
@@ -46,6 +47,7 @@ class MigrationQueue:
         self._awake = asyncio.Event()
         self._round = asyncio.Lock()
         self._stopping = False
+        self._interruption_pace = Pace()
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -105,7 +107,8 @@ class MigrationQueue:
                     continue
                 pause_s = await self._pause_s()
             except Exception as error:
-                _log.error("migration_queue_interrupted", error=_reason(error))
+                if self._interruption_pace.is_due(self._now_ms() / 1000):
+                    _log.error("migration_queue_interrupted", error=_reason(error))
                 pause_s = _AFTER_INTERRUPTION_S
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause_s)
