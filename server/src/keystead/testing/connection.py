@@ -53,6 +53,7 @@ class Connection:
         query: dict[str, Any] | None = None,
         root_key: str | None = "",
         raw: bytes | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Send a request without waiting: a POST of `members` or of the `raw` body, a GET when `query` is given."""
         key = self._root_key if root_key == "" else root_key
@@ -61,6 +62,8 @@ class Connection:
         lines = [f"{'POST' if query is None else 'GET'} {target} HTTP/1.1", f"Host: {self._host}"]
         if key is not None:
             lines.append(f"Authorization: Bearer {key}")
+        if idempotency_key is not None:
+            lines.append(f"Idempotency-Key: {idempotency_key}")
         if query is None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
@@ -78,6 +81,10 @@ class Connection:
         self._received = self._received[start + length :]
         decoded = json.loads(body) if "json" in headers.get("content-type", "") else None
         return Answer(int(status_line.split()[1]), headers, decoded, body)
+
+    def fileno(self) -> int:
+        """The socket's, so that one thread can wait for the answers of many connections."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Hang up."""
