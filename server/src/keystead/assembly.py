@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keystead.http.protocol import ProtocolFactory
     from keystead.http.services import Services
     from keystead.service.audit import Afterwards
+    from keystead.service.guesses import GuessBound
     from keystead.sinks.analytics import Analytics as Counts
     from keystead.sinks.spool import Spool
     from keystead.sinks.transfer import Transfer
@@ -203,6 +204,7 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
     from keystead.service.analytics import Analytics
     from keystead.service.apis import Apis
     from keystead.service.changes import Changes
+    from keystead.service.guesses import BoundedAccess, BoundedKeys, BoundedVerification
     from keystead.service.identities import Identities
     from keystead.service.keys import Keys
     from keystead.service.migrations import Migrations
@@ -212,13 +214,22 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
 
     store, ids, limiter = storage.store, storage.ids, MemoryLimiter()
     changes = Changes(store, ids)
+    bound = _guess_bound(storage.settings)
     return Services(
         clock=storage.clock,
         request_ids=RequestIds(ids.random),
         problems=Problems(storage.settings.errors_docs_url),
-        access=Access(store, limiter, log.spool),
-        verification=Verification(store, limiter, log.spool),
-        keys=Keys(store, changes, storage.vault, ids),
+        access=Access(store, limiter, log.spool) if bound is None else BoundedAccess(store, limiter, log.spool, bound),
+        verification=(
+            Verification(store, limiter, log.spool)
+            if bound is None
+            else BoundedVerification(store, limiter, log.spool, bound)
+        ),
+        keys=(
+            Keys(store, changes, storage.vault, ids)
+            if bound is None
+            else BoundedKeys(store, changes, storage.vault, ids, bound)
+        ),
         apis=Apis(store, changes, ids),
         identities=Identities(store, changes, ids),
         migrations=Migrations(changes, storage.vault, ids, storage.migration_queue),
@@ -226,6 +237,14 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
         ratelimits=Ratelimits(store, changes, limiter, ids, afterwards),
         analytics=Analytics(store, log.counts),
     )
+
+
+def _guess_bound(settings: "Settings") -> "GuessBound | None":
+    from keystead.service.guesses import GuessBound
+
+    if not settings.unknown_keys_per_minute:
+        return None
+    return GuessBound(settings.unknown_keys_per_minute, [str(network) for network in settings.unknown_keys_exempt])
 
 
 def _protocol(settings: "Settings", services: "Services", outbox: "Outbox") -> "ProtocolFactory":

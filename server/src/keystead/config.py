@@ -299,6 +299,21 @@ class Settings(BaseSettings):
         10_000, "Unknown keys remembered, so that guessing does not reach the database.", 0, 100_000_000
     )
 
+    unknown_keys_per_minute: Count = _count(
+        0,
+        "Unknown keys that one address (IPv6: one /64) may try in a minute, as customer key or root key. After that it "
+        "is answered 429, whatever it sends, until the minute ends: good keys too, or the right guess would still be "
+        "told. 0 is no bound. For servers that strangers reach.",
+        0,
+        1_000_000,
+    )
+    unknown_keys_exempt: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = _setting(
+        "Addresses that `unknown_keys_per_minute` does not bind: your own servers, which verify other people's keys.",
+        "a list of addresses and CIDR ranges (in a variable: with commas)",
+        default=(),
+        shown="none",
+    )
+
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = _setting(
         "The least important messages that are logged.",
         _choice("debug", "info", "warning", "error"),

@@ -35,14 +35,18 @@ class Reason(StrEnum):
 class KeysteadError(Exception):
     """A call that could not be carried out.
 
-    `message` is for the caller: it names the field or object and never holds a secret or internals.
+    `message` is for the caller: it names the field or object and never holds a secret or internals. `retry_after_s` is
+    sent as `Retry-After` when the same call may succeed after so many seconds.
     """
 
-    def __init__(self, code: ErrorCode, message: str, reason: Reason | None = None) -> None:
+    def __init__(
+        self, code: ErrorCode, message: str, reason: Reason | None = None, *, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 class StartupError(Exception):

@@ -146,7 +146,10 @@ def _answered(status: int, body: bytes, request_id: str) -> Response:
 
 def _failed(services: Services, failure: KeysteadError, request_id: str) -> Response:
     status, body = services.problems.envelope(failure, request_id)
-    return _answered(status, body, request_id)
+    response = _answered(status, body, request_id)
+    if failure.retry_after_s is not None:
+        response.headers["Retry-After"] = str(failure.retry_after_s)
+    return response
 
 
 def _as_utf8(header: str | None) -> str | None:

@@ -33,7 +33,10 @@ class LaneAnswers:
     def fail(self, exchange: Exchange, failure: KeysteadError, request_id: str) -> None:
         """Answer with a failure."""
         status, body = self._problems.envelope(failure, request_id)
-        exchange.respond(status, body, request_id_line(request_id))
+        headers = request_id_line(request_id)
+        if failure.retry_after_s is not None:
+            headers += b"retry-after: %d\r\n" % failure.retry_after_s
+        exchange.respond(status, body, headers)
 
     def fail_with(self, exchange: Exchange, error: Exception | None, request_id: str) -> None:
         """Answer with whatever went wrong: what is no `KeysteadError` is logged and answered as internal."""

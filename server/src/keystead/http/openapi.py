@@ -56,7 +56,7 @@ _MEANINGS = {
     412: "The object is not set up for this, or protected.",
     413: "The body is larger than the server reads.",
     414: "The path and query are longer than the server reads.",
-    429: "The root key is ratelimited.",
+    429: "The root key is ratelimited, or too many unknown keys came from the client's address.",
     431: "The headers are larger than the server reads.",
     500: "An unexpected failure.",
     503: "Storage takes no writes at the moment (reason UNAVAILABLE).",

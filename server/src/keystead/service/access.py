@@ -80,7 +80,7 @@ class Access:
         found = self._store.find_at_once(hash_)
         if isinstance(found, Unknown):
             found = await self._store.find(hash_)
-        key, caller = _caller(found, origin)
+        key, caller = self._caller(found, origin)
         judgement = self._judge(key, caller, needed)
         if judgement is _VALID and key.is_limited:
             judgement = await self._charge(key, origin)
@@ -97,8 +97,20 @@ class Access:
         found = self._store.find_at_once(hash_secret(_secret_in(authorization)))
         if isinstance(found, Unknown) or (found is not None and found.is_limited):
             return None
-        key, caller = _caller(found, origin)
+        key, caller = self._caller(found, origin)
         return self._conclude(key, caller, self._judge(key, caller, needed))
+
+    def _caller(self, key: VerifiableKey | None, origin: Origin) -> tuple[VerifiableKey, Caller]:
+        """The root key, and the caller it makes if nothing refuses it. Raises UNAUTHORIZED for any other key."""
+        if key is None:
+            raise self._unknown(origin)
+        if key.for_workspace_id is None:
+            raise KeysteadError(ErrorCode.UNAUTHORIZED, "root key required")
+        return key, Caller(key.key_id, key.for_workspace_id, key.permissions, origin)
+
+    def _unknown(self, _origin: Origin) -> KeysteadError:
+        """The failure of a call with a root key that does not exist."""
+        return KeysteadError(ErrorCode.UNAUTHORIZED, "the root key is not valid")
 
     def _judge(self, key: VerifiableKey, caller: Caller, needed: Sequence[Sequence[str]]) -> "_Judgement":
         """Everything but the credits."""
@@ -136,15 +148,6 @@ class Access:
 _Judgement = tuple[Outcome, KeysteadError | None]
 
 _VALID: _Judgement = (Outcome.VALID, None)
-
-
-def _caller(key: VerifiableKey | None, origin: Origin) -> tuple[VerifiableKey, Caller]:
-    """The root key, and the caller it makes if nothing refuses it. Raises UNAUTHORIZED for any other key."""
-    if key is None:
-        raise KeysteadError(ErrorCode.UNAUTHORIZED, "the root key is not valid")
-    if key.for_workspace_id is None:
-        raise KeysteadError(ErrorCode.UNAUTHORIZED, "root key required")
-    return key, Caller(key.key_id, key.for_workspace_id, key.permissions, origin)
 
 
 def _secret_in(authorization: str | None) -> str:

@@ -42,7 +42,7 @@ VERIFY_KEY = Operation(
     _verify,
     ignores_idempotency_key=True,
     authenticated=False,
-    errors=(ErrorCode.FORBIDDEN,),
+    errors=(ErrorCode.FORBIDDEN, ErrorCode.TOO_MANY_REQUESTS),
 )
 
 KEYS = (
