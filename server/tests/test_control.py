@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -403,3 +404,25 @@ def test_no_secret_is_logged(database: Path, capfd: pytest.CaptureFixture[str]) 
             call_control(database, "break", {"key": SECRET})
     written = capfd.readouterr()
     assert SECRET not in written.out + written.err
+
+
+def test_a_full_disk_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock file that cannot be written stops the start with its name, not with a traceback, and is not held on to."""
+
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(StartupError, match=r"cannot write to .*keystead\.db\.lock: No space left"):
+            DatabaseLock(database).acquire()
+    with DatabaseLock(database):
+        pass
+
+
+def test_the_holder_is_written_over_the_one_before(database: Path) -> None:
+    """Of a longer record nothing is left behind a shorter one, and none of it is lost while it is replaced."""
+    with DatabaseLock(database) as lock:
+        lock.announce(database.with_name("a" * 50))
+        lock.announce(database.with_name("b"))
+        assert find_holder(database) == control.Holder(os.getpid(), database.with_name("b"))

@@ -93,7 +93,7 @@ class DatabaseLock:
             raise StartupError(f"cannot open {path}: {error.strerror}") from error
         try:
             self._lock(descriptor)
-            _write_holder(descriptor, Holder(os.getpid(), None))
+            self._write_holder(descriptor, Holder(os.getpid(), None))
         except BaseException:
             os.close(descriptor)
             raise
@@ -114,7 +114,14 @@ class DatabaseLock:
     def announce(self, socket_path: Path) -> None:
         """Tell where the control socket listens; call it once commands can be answered."""
         assert self._descriptor is not None, "the lock is not held"
-        _write_holder(self._descriptor, Holder(os.getpid(), socket_path))
+        self._write_holder(self._descriptor, Holder(os.getpid(), socket_path))
+
+    def _write_holder(self, descriptor: int, holder: Holder) -> None:
+        try:
+            _write_holder(descriptor, holder)
+        except OSError as error:
+            path = _lock_path(self.database_path)
+            raise StartupError(f"cannot write to {path}: {error.strerror or error}") from error
 
     def release(self) -> None:
         """Give the lock up; does nothing if it is not held."""
@@ -139,9 +146,10 @@ def _lock_path(database_path: Path) -> Path:
 
 
 def _write_holder(descriptor: int, holder: Holder) -> None:
-    text = json.dumps({"pid": holder.pid, "socket": holder.socket_path and str(holder.socket_path)})
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
+    text = json.dumps({"pid": holder.pid, "socket": holder.socket_path and str(holder.socket_path)}).encode()
+    # Not emptied first: on a full disk the block it has could be gone before it is written again.
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
 
 
 def _read_holder(descriptor: int) -> Holder:

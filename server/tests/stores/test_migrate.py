@@ -123,7 +123,7 @@ def test_failed_upgrade_changes_nothing(engine: sa.Engine, scripts: Path, script
     fill(engine)
     before = read(engine, "SELECT sql FROM sqlite_master")
     add(scripts, "0002", script)
-    with pytest.raises((StartupError, sa.exc.OperationalError)):
+    with pytest.raises(StartupError):
         migrate.upgrade(engine, scripts, "0002")
     assert read(engine, "SELECT sql FROM sqlite_master") == before
     assert read(engine, "SELECT parent.size, child.id, version_num FROM parent, child, alembic_version") == [

@@ -3,14 +3,24 @@
 Here is only what is stored where; the cryptography is in `keystead.encryption`.
 """
 
+import errno
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
+import structlog
+
 from keystead.core.entities import DataKey, Key, KeyDetails
+from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
 from keystead.core.ids import IdPrefix
+from keystead.core.pacing import Pace
 from keystead.encryption import NONCE_BYTES, KeyEncryptionKeys, open_sealed, seal
 from keystead.ports import Store, Transaction
 from keystead.service.ids import Ids
+
+_log = structlog.get_logger()
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Vault:
@@ -25,6 +35,7 @@ class Vault:
         self._load_keys = load_keys
         self._ids = ids
         self._unwrapped: dict[str, bytes] = {}
+        self._full_disk_pace = Pace()
 
     def keep(self, tx: Transaction, key: Key, secret: str, now_ms: int) -> None:
         """Store `secret` encrypted beside its key."""
@@ -84,7 +95,18 @@ class Vault:
 
     @cached_property
     def _keys(self) -> KeyEncryptionKeys:
-        return self._load_keys()
+        try:
+            return self._load_keys()
+        except StartupError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
+                if self._full_disk_pace.is_due(time.monotonic()):
+                    _log.error("encryption_keys_not_made", error=str(error))
+                raise KeysteadError(
+                    ErrorCode.INTERNAL_SERVER_ERROR,
+                    "storage takes no writes at the moment, nothing was changed",
+                    Reason.UNAVAILABLE,
+                ) from error
+            raise
 
     def _make_data_key(self, tx: Transaction, workspace_id: str, now_ms: int) -> DataKey:
         made = self._keys.new_data_key(workspace_id, self._ids.random)

@@ -43,8 +43,13 @@ def upgrade(engine: sa.Engine, scripts: Path, head: str) -> None:
     _log.info("migrating_database", database=_name(engine), found=found, to=head)
     config = _configuration(scripts)
     _refuse_unknown_revision(found, config, engine)
-    with _exclusive_transaction(engine) as connection:
-        _run_migrations(connection, config, head)
+    try:
+        with _exclusive_transaction(engine) as connection:
+            _run_migrations(connection, config, head)
+    except DBAPIError as error:
+        raise StartupError(
+            f"The database {_name(engine)} cannot be brought up to date: {error.orig}. Nothing was changed."
+        ) from error
 
 
 def _versions(connection: sa.Connection) -> list[str]:
