@@ -4,15 +4,17 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from keystead import __version__
 from keystead.clock import Clock, SystemClock
+from keystead.connect import Connect, connect_file
 from keystead.control import Command, ControlServer, DatabaseLock, Perform, choose_socket_path
 from keystead.core.errors import StartupError
 from keystead.core.ids import RequestIds
@@ -25,6 +27,7 @@ from keystead.service.migration_queue import MigrationQueue
 from keystead.service.operator import Operator
 from keystead.service.vault import Vault
 from keystead.stores.sqlite import SqliteStore
+from keystead.threads import SYSTEM_THREADS, Threads
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -47,10 +50,27 @@ _BACKLOG = 2048
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What the server takes from the machine it runs on. A simulation gives its own (docs/simulation.md).
+
+    `random` gives so many unpredictable bytes; `monotonic_s` seconds that never go back, for what is told in the log;
+    `write` is the system call by which the verification log is written.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    random: Callable[[int], bytes] = os.urandom
+    monotonic_s: Callable[[], float] = time.monotonic
+    threads: Threads = SYSTEM_THREADS
+    connect: Connect = connect_file
+    write: Callable[[int, bytes], int] = os.write
+
+
+@dataclass(frozen=True)
 class Storage:
     """The database and what the operator does with it."""
 
     settings: "Settings"
+    outside: Outside
     clock: Clock
     ids: Ids
     store: SqliteStore
@@ -92,22 +112,21 @@ class Storage:
 
 
 @asynccontextmanager
-async def open_storage(
-    settings: "Settings",
-    clock: Clock | None = None,
-    random: Callable[[int], bytes] = os.urandom,
-) -> AsyncIterator[Storage]:
+async def open_storage(settings: "Settings", outside: Outside | None = None) -> AsyncIterator[Storage]:
     """The database, ready for use: schema current, workspaces made, the promised root key there.
 
     The caller holds the database's lock. Raises StartupError.
     """
-    clock = clock or SystemClock()
-    ids = Ids(random)
+    outside = outside or Outside()
+    clock = outside.clock
+    ids = Ids(outside.random)
     store = SqliteStore(
         settings.database_path,
         max_cached_keys=settings.key_cache_entries,
         max_cached_absent=settings.unknown_key_cache_entries,
-        random=random,
+        random=outside.random,
+        threads=outside.threads,
+        connect=outside.connect,
     )
     try:
         operator = Operator(store, ids)
@@ -117,7 +136,7 @@ async def open_storage(
         vault = Vault(store, lambda: _configured_keys(settings, ids), ids)
         await _require_encryption_keys(settings, store)
         migration_queue = MigrationQueue(store, ids, clock.now_ms)
-        yield Storage(settings, clock, ids, store, vault, operator, migration_queue)
+        yield Storage(settings, outside, clock, ids, store, vault, operator, migration_queue)
     finally:
         await store.close()
 
@@ -151,7 +170,7 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
     from keystead.http.outbox import Outbox
     from keystead.service.audit import Afterwards
 
-    async with _open_verification_log(storage.settings, storage.clock) as log:
+    async with _open_verification_log(storage.settings, storage.outside) as log:
         afterwards = Afterwards(storage.store)
         services = _services(storage, log, afterwards)
         outbox = Outbox(log.spool.flush)
@@ -167,7 +186,7 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
 
 
 @asynccontextmanager
-async def _open_verification_log(settings: "Settings", clock: Clock) -> AsyncIterator[VerificationRecords]:
+async def _open_verification_log(settings: "Settings", outside: Outside) -> AsyncIterator[VerificationRecords]:
     """The spool, the counts, and the transfer between them; on leaving, all that was recorded has been counted."""
     from keystead.sinks import tables
     from keystead.sinks.analytics import Analytics, open_engine
@@ -177,7 +196,7 @@ async def _open_verification_log(settings: "Settings", clock: Clock) -> AsyncIte
     from keystead.stores.migrate import upgrade
 
     with ExitStack() as closing:
-        engine = open_engine(settings.analytics_database)
+        engine = open_engine(settings.analytics_database, outside.connect)
         counts = Analytics(engine)
         closing.callback(counts.close)
         upgrade(engine, tables.MIGRATIONS, tables.HEAD)
@@ -185,10 +204,20 @@ async def _open_verification_log(settings: "Settings", clock: Clock) -> AsyncIte
             settings.spool_folder,
             segment_bytes=settings.spool_segment_bytes,
             max_buffered_bytes=settings.spool_buffer_bytes,
+            clock=outside.clock,
+            write=outside.write,
+            threads=outside.threads,
         )
         closing.callback(spool.close)
-        upkeep = Upkeep(counts, clock, settings.analytics_retention_days)
-        transfer = Transfer(spool, counts, interval_s=settings.analytics_interval_s, upkeep=upkeep)
+        upkeep = Upkeep(counts, outside.clock, settings.analytics_retention_days)
+        transfer = Transfer(
+            spool,
+            counts,
+            interval_s=settings.analytics_interval_s,
+            upkeep=upkeep,
+            threads=outside.threads,
+            monotonic_s=outside.monotonic_s,
+        )
         transfer.start()
         try:
             yield VerificationRecords(spool, counts, transfer, upkeep)

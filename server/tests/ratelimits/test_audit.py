@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from keystead.assembly import open_application, open_storage
+from keystead.assembly import Outside, open_application, open_storage
 from keystead.clock import ManualClock
 from keystead.config import Settings
 from keystead.contract.ratelimits import Limit, LimitedResource
@@ -69,7 +69,8 @@ def test_the_end_waits_for_entries_that_are_not_yet_being_written(tmp_path: Path
     async def scenario() -> None:
         settings = Settings(database_url=str(tmp_path / "keystead.db"), root_key=ROOT_KEY)
         clock = ManualClock(NOW_MS)
-        async with open_storage(settings, clock) as storage, open_application(storage) as application:
+        outside = Outside(clock=clock)
+        async with open_storage(settings, outside) as storage, open_application(storage) as application:
             services, origin = application.services, Origin(NOW_MS, "req_1")
             caller = await services.access.authenticate(ROOT_KEY, origin)
             request = Limit("anna", 250, 60_000, resources=[LimitedResource("user", "u_1")])

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import structlog
 
-from keystead.assembly import Storage, open_storage
+from keystead.assembly import Outside, Storage, open_storage
 from keystead.clock import ManualClock
 from keystead.config import Settings
 from keystead.contract.apis import CreateApi
@@ -199,7 +199,7 @@ class Bench:
 @asynccontextmanager
 async def bench(folder: Path, clock: ManualClock | None = None) -> AsyncIterator[Bench]:
     clock = clock or ManualClock(NOW_MS)
-    async with open_storage(Settings(database_url=str(folder / "keystead.db")), clock) as storage:
+    async with open_storage(Settings(database_url=str(folder / "keystead.db")), Outside(clock=clock)) as storage:
         yield Bench(storage, clock)
 
 

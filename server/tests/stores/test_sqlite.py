@@ -470,7 +470,7 @@ def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     connection.execute("BEGIN EXCLUSIVE")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StartupError, match="database is locked"):
-        patch.setattr("keystead.stores.sqlite._BUSY_TIMEOUT_S", 0.1)
+        patch.setattr("keystead.connect._BUSY_TIMEOUT_S", 0.1)
         asyncio.run(_open(path))
     connection.close()
 

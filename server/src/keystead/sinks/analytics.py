@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from keystead.connect import Connect, connect_file
 from keystead.core.series import DAY_MS, SeriesQuery, SeriesRow, Slice
 from keystead.sinks import retention
 from keystead.sinks.merge import Counts, merge
@@ -36,12 +37,12 @@ class PositionMoved(Exception):
     """Somebody else has transferred the same part of the spool; nothing was added."""
 
 
-def open_engine(file: Path) -> sa.Engine:
+def open_engine(file: Path, connect: Connect = connect_file) -> sa.Engine:
     """Connections to the SQLite file, durable at every commit; dispose of it at the end.
 
     The schema is brought up to date by `keystead.stores.migrate.upgrade(engine, tables.MIGRATIONS, tables.HEAD)`.
     """
-    engine = sa.create_engine(sa.URL.create("sqlite", database=str(file)))
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(file)), creator=lambda: connect(file))
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
@@ -51,7 +52,6 @@ def open_engine(file: Path) -> sa.Engine:
         for pragma in (
             "journal_mode = WAL",
             "synchronous = FULL",
-            "busy_timeout = 10000",
             "foreign_keys = ON",
             "temp_store = MEMORY",
             "cache_size = -16384",

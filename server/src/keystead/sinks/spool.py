@@ -10,7 +10,6 @@ silently lost. An interrupted write goes on at the very byte where it stopped, s
 import contextlib
 import errno
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ import structlog
 from keystead.clock import Clock, SystemClock
 from keystead.core.errors import StartupError
 from keystead.sinks import segments
+from keystead.threads import SYSTEM_THREADS, Threads
 
 _log = structlog.get_logger(__name__)
 _REPORT_EVERY_MS = 60_000
@@ -45,6 +45,7 @@ class Spool:
         max_buffered_bytes: int = 64 * 1024 * 1024,
         clock: Clock | None = None,
         write: Callable[[int, bytes], int] = os.write,
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
         self.folder = folder
         self._segment_bytes = segment_bytes
@@ -59,9 +60,9 @@ class Spool:
         self._dropped_events = 0
         self._is_failing = False
         self._reported_ms: int | None = None
-        self._lock = threading.Lock()
+        self._lock = threads.lock()
         self._unsynced: list[int] = []
-        self._sync_lock = threading.Lock()
+        self._sync_lock = threads.lock()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._segment, self._fd = self._create_segment()

@@ -5,8 +5,8 @@ reach. A segment is deleted only after the committed position has left it. Nothi
 analytics takes nothing, the spool grows, and the next round tries again.
 """
 
-import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
@@ -18,6 +18,7 @@ from keystead.sinks.merge import Counted, Counts
 from keystead.sinks.segments import Chunk, Position
 from keystead.sinks.spool import Spool
 from keystead.sinks.upkeep import Upkeep
+from keystead.threads import SYSTEM_THREADS, Running, Threads
 
 _log = structlog.get_logger(__name__)
 _HOUR_MS = 3_600_000
@@ -151,6 +152,8 @@ class Transfer:
         max_round_events: int = 20_000,
         max_round_bytes: int = 8 * 1024 * 1024,
         upkeep: Upkeep | None = None,
+        threads: Threads = SYSTEM_THREADS,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._sink = sink
@@ -162,14 +165,15 @@ class Transfer:
         self._corrupt_lines = 0
         self._corrupt_segments = 0
         self._reported_s: float | None = None
-        self._round_lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._monotonic_s = monotonic_s
+        self._threads = threads
+        self._round_lock = threads.lock()
+        self._stopping = threads.event()
+        self._thread: Running | None = None
 
     def start(self) -> None:
         """Begin to transfer in the background."""
-        self._thread = threading.Thread(target=self._run, name="verification-transfer", daemon=True)
-        self._thread.start()
+        self._thread = self._threads.start(self._run, "verification-transfer")
 
     def stop(self) -> None:
         """Transfer everything flushed so far and end the thread.
@@ -265,7 +269,7 @@ class Transfer:
             self._report_failure("verification_transfer_failed", error)
 
     def _report_failure(self, event: str, error: Exception) -> None:
-        now_s = time.monotonic()
+        now_s = self._monotonic_s()
         if self._reported_s is None or now_s - self._reported_s >= _REPORT_EVERY_S:
             self._reported_s = now_s
             _log.error(event, error=str(error), exc_info=error)

@@ -6,7 +6,6 @@ until the commit, the state after it from then on, and never the old one again. 
 after the fence is lifted.
 """
 
-import threading
 from collections.abc import Callable, Collection, Hashable, Iterable
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
@@ -15,6 +14,7 @@ from keystead.core.overrides import LimitedNamespace
 from keystead.core.verify import VerifiableKey
 from keystead.ports import UNKNOWN, Unknown
 from keystead.stores.sql.touched import Touched
+from keystead.threads import SYSTEM_THREADS, Threads
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -28,7 +28,11 @@ class FencedCache(Generic[K, V]):
     """
 
     def __init__(
-        self, max_present: int, max_absent: int, stale: Callable[[Touched], tuple[Collection[K], bool]]
+        self,
+        max_present: int,
+        max_absent: int,
+        stale: Callable[[Touched], tuple[Collection[K], bool]],
+        threads: Threads,
     ) -> None:
         self._max_present = max(1, max_present)
         self._max_absent = max(1, max_absent)
@@ -37,7 +41,7 @@ class FencedCache(Generic[K, V]):
         self._absent: dict[K, None] = {}
         self._fences: dict[K, int] = {}
         self._fences_all = 0
-        self._lock = threading.Lock()
+        self._lock = threads.lock()
 
     def get(self, entry: K) -> V | Literal[Unknown.UNKNOWN] | None:
         """What the entry stands for, None when that is nothing, or UNKNOWN when storage has to be asked."""
@@ -99,15 +103,15 @@ class FencedCache(Generic[K, V]):
 class KeyCache(FencedCache[str, VerifiableKey]):
     """Hash → key, or None for hashes known to belong to no live key."""
 
-    def __init__(self, max_keys: int, max_absent: int) -> None:
-        super().__init__(max_keys, max_absent, lambda touched: (touched.hashes, touched.everything))
+    def __init__(self, max_keys: int, max_absent: int, threads: Threads = SYSTEM_THREADS) -> None:
+        super().__init__(max_keys, max_absent, lambda touched: (touched.hashes, touched.everything), threads)
 
 
 class NamespaceCache(FencedCache[tuple[str, str], LimitedNamespace]):
     """Workspace and name → namespace with its overrides, or None for names known to be free."""
 
-    def __init__(self, max_namespaces: int, max_absent: int) -> None:
-        super().__init__(max_namespaces, max_absent, lambda touched: (touched.namespaces, False))
+    def __init__(self, max_namespaces: int, max_absent: int, threads: Threads = SYSTEM_THREADS) -> None:
+        super().__init__(max_namespaces, max_absent, lambda touched: (touched.namespaces, False), threads)
 
 
 def _make_room(entries: dict[Any, Any], limit: int) -> None:

@@ -14,20 +14,19 @@ Invariants kept here:
 import asyncio
 import os
 import sqlite3
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any, TypeVar, cast
 
 import msgspec
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool
 
+from keystead.connect import Connect, connect_file
 from keystead.core.credits import Account, Spend, refilled, spend
 from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
 from keystead.core.ids import IdPrefix, new_id
@@ -41,6 +40,7 @@ from keystead.stores.migrations import HEAD
 from keystead.stores.sql.touched import Touched
 from keystead.stores.sql.transaction import SqlTransaction
 from keystead.stores.verifiable import LookupRow, verifiable_key
+from keystead.threads import SYSTEM_THREADS, Queue, Threads
 
 T = TypeVar("T")
 
@@ -51,8 +51,6 @@ _ENOUGH = 1024
 _READERS = 4
 _STORAGE_FAILURES = (OperationalError, sqlite3.OperationalError)
 """What SQLAlchemy and the driver raise when storage takes no writes, a full disk among it."""
-
-_BUSY_TIMEOUT_S = 10.0
 
 _PRAGMAS = (
     # FULL: a commit is on disk when it returns, which is what "acknowledged" promises.
@@ -162,6 +160,8 @@ class SqliteStore:
         max_cached_absent: int = 10_000,
         max_cached_namespaces: int = 10_000,
         random: Callable[[int], bytes] = os.urandom,
+        threads: Threads = SYSTEM_THREADS,
+        connect: Connect = connect_file,
     ) -> None:
         """Opens the file, creates or upgrades its schema and starts the writer.
 
@@ -169,21 +169,21 @@ class SqliteStore:
         """
         self._random = random
         self._loop = asyncio.get_running_loop()
-        self.cache = KeyCache(max_cached_keys, max_cached_absent)
-        self.namespaces = NamespaceCache(max_cached_namespaces, max_cached_absent)
-        self._engine = _engine(path)
+        self.cache = KeyCache(max_cached_keys, max_cached_absent, threads)
+        self.namespaces = NamespaceCache(max_cached_namespaces, max_cached_absent, threads)
+        self._engine = _engine(path, connect)
         with _explained(path):
             _probe_writable(self._engine)
             upgrade(self._engine, Path(__file__).parent / "migrations", HEAD)
             _keep_write_ahead_log(self._engine)
-            self._lookup = _connect(path)
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="keystead-reader")
+            self._lookup = connect(path)
+            _prepare(self._lookup)
+        self._readers = threads.executor(_READERS, "keystead-reader")
         # Work of one turn of the event loop, on its way to the writer together: a hand-over wakes a thread, and work
         # that arrives piece by piece would be committed piece by piece.
         self._gathered: list[_Work] = []
-        self._queue: SimpleQueue[list[_Work] | None] = SimpleQueue()
-        self._writer = threading.Thread(target=self._write_until_closed, name="keystead-writer", daemon=True)
-        self._writer.start()
+        self._queue: Queue = threads.queue()  # of list[_Work], None at the end
+        self._writer = threads.start(self._write_until_closed, "keystead-writer")
 
     def write(self, unit: Callable[[Transaction], T]) -> Awaitable[T]:
         """See `ports.Store.write`."""
@@ -398,15 +398,15 @@ def _persist_refill(
         transaction.audit.add([refill_entry(key, new_id(IdPrefix.AUDIT_ENTRY, now_ms, random))])
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, connect: Connect) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path)),
+        creator=lambda: connect(path),
         poolclass=QueuePool,
         pool_size=_READERS + 1,
         max_overflow=2,
         # A refused statement is logged; what it was to store belongs to customers.
         hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_S},
     )
 
     @event.listens_for(engine, "connect")
@@ -414,12 +414,6 @@ def _engine(path: Path) -> Engine:
         _prepare(connection)
 
     return engine
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
-    _prepare(connection)
-    return connection
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

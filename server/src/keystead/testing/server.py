@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 import uvloop
 
-from keystead.assembly import Application, open_application, open_storage
+from keystead.assembly import Application, Outside, open_application, open_storage
 from keystead.clock import ManualClock
 from keystead.config import Settings
 from keystead.control import ControlServer, DatabaseLock, choose_socket_path
@@ -97,7 +97,8 @@ class ServerInProcess:
             self._ready.set()
 
     async def _serve(self, lock: DatabaseLock) -> None:
-        async with open_storage(self.settings, self.clock) as storage, open_application(storage) as application:
+        outside = Outside(clock=self.clock)
+        async with open_storage(self.settings, outside) as storage, open_application(storage) as application:
             self.application = application
             control = ControlServer(choose_socket_path(self.settings.database_path), storage.commands())
             await control.start()
