@@ -123,7 +123,10 @@ class Keys(Protocol):
         """
 
     def count(self, keyspace_id: str, for_workspace_id: str | None = None) -> int:
-        """How many live keys the keyspace has, exactly; or only the root keys that act for that workspace."""
+        """How many live keys the keyspace has, exactly and without counting them.
+
+        Or only the root keys that act for that workspace, which are counted.
+        """
 
     def known_hashes(self, hashes: Sequence[str]) -> set[str]:
         """Those of `hashes` that belong to a key, deleted or not, in any workspace."""
@@ -138,7 +141,7 @@ class Keys(Protocol):
         """Add several. Raises CONFLICT when a hash among them is known or there twice."""
 
     def replace(self, key: Key) -> None:
-        """Store the record's new state (matched by id)."""
+        """Store the new state of a live record (matched by id); a deleted one stays as it is."""
 
     def delete(self, key: Key) -> None:
         """Remove the record and everything that belongs to it; the hash is free again."""
@@ -266,7 +269,7 @@ class Identities(Protocol):
         """Up to `limit` identities of that environment with an id greater than `after_id`, by id, with their limits."""
 
     def count(self, workspace_id: str, environment: str) -> int:
-        """How many identities the workspace has in that environment, exactly."""
+        """How many identities the workspace has in that environment, exactly and without counting them."""
 
     def insert(self, identity: Identity, now_ms: int) -> None:
         """Add one. Raises CONFLICT when the external id is taken."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keystead.core.entities import Identity, Ratelimit
@@ -74,8 +74,8 @@ class SqlIdentities:
 
     def count(self, workspace_id: str, environment: str) -> int:
         """See `ports.Identities.count`."""
-        statement = select(func.count()).where(_in_environment(workspace_id, environment))
-        return self._connection.execute(statement).scalar_one()
+        statement = select(tables.identity_counts.c.identities).where(_count_of(workspace_id, environment))
+        return self._connection.execute(statement).scalar_one_or_none() or 0
 
     def insert(self, identity: Identity, now_ms: int) -> None:
         """See `ports.Identities.insert`."""
@@ -85,6 +85,7 @@ class SqlIdentities:
         except IntegrityError as error:
             message = f"identity {identity.external_id} already exists"
             raise KeysteadError(ErrorCode.CONFLICT, message) from error
+        self._count(identity, 1)
 
     def replace(self, identity: Identity) -> None:
         """See `ports.Identities.replace`."""
@@ -95,7 +96,8 @@ class SqlIdentities:
     def delete(self, identity: Identity) -> None:
         """See `ports.Identities.delete`."""
         self._touch_keys_of(identity.id)
-        self._connection.execute(delete(tables.identities).where(tables.identities.c.id == identity.id))
+        gone = self._connection.execute(delete(tables.identities).where(tables.identities.c.id == identity.id))
+        self._count(identity, -gone.rowcount)
 
     def limits(self, identity_id: str) -> list[Ratelimit]:
         """See `ports.Identities.limits`."""
@@ -128,6 +130,15 @@ class SqlIdentities:
                 limits[row.identity_id].append(limit_of(row._mapping))
         return limits
 
+    def _count(self, identity: Identity, more: int) -> None:
+        """Note that there are so many more like this one, or fewer: whatever changes their number says it here."""
+        counts = tables.identity_counts
+        statement = update(counts).where(_count_of(identity.workspace_id, identity.environment))
+        counted = self._connection.execute(statement.values(identities=counts.c.identities + more))
+        if counted.rowcount == 0:
+            row = {"workspace_id": identity.workspace_id, "environment": identity.environment, "identities": more}
+            self._connection.execute(insert(counts), row)
+
     def _touch_keys_of(self, identity_id: str) -> None:
         if self._touched.everything:
             return
@@ -147,6 +158,11 @@ class SqlIdentities:
 def _in_environment(workspace_id: str, environment: str) -> Any:
     identities = tables.identities
     return (identities.c.workspace_id == workspace_id) & (identities.c.environment == environment)
+
+
+def _count_of(workspace_id: str, environment: str) -> Any:
+    counts = tables.identity_counts.c
+    return (counts.workspace_id == workspace_id) & (counts.environment == environment)
 
 
 def _limit_of(identity_id: str, limit_id: str) -> Any:

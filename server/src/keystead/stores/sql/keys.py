@@ -1,10 +1,23 @@
 """Statements on keys, their limits, links and encrypted secrets."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from keystead.core.entities import Key, KeyDetails, Permission, Ratelimit, Role
@@ -55,23 +68,29 @@ class SqlKeys:
         for_workspace_id: str | None = None,
     ) -> list[KeyDetails]:
         """See `ports.Keys.page`."""
-        statement = _live_keys().where(tables.keys.c.keyspace_id == keyspace_id, tables.keys.c.id > after_id)
+        keys = tables.keys.c
+        conditions: list[ColumnElement[bool]] = []
         if identity_id is not None:
-            statement = statement.where(tables.keys.c.identity_id == identity_id)
+            conditions.append(keys.identity_id == identity_id)
         if owner_id is not None:
-            statement = statement.where(tables.keys.c.owner_id == owner_id)
+            conditions += [keys.workspace_id == _workspace_of(keyspace_id), keys.owner_id == owner_id]
         if for_workspace_id is not None:
-            statement = statement.where(tables.keys.c.for_workspace_id == for_workspace_id)
-        rows = self._connection.execute(statement.order_by(tables.keys.c.id).limit(limit))
+            conditions.append(keys.for_workspace_id == for_workspace_id)
+        # Of few keys among many, the index on the few is to be used: the keyspace's would lead through all of them.
+        own_keyspace = _not_indexed(keys.keyspace_id) if conditions else keys.keyspace_id
+        statement = _live_keys().where(own_keyspace == keyspace_id, keys.id > after_id, *conditions)
+        rows = self._connection.execute(statement.order_by(keys.id).limit(limit))
         return details_of(self._connection, [key_of(row._mapping) for row in rows])
 
     def count(self, keyspace_id: str, for_workspace_id: str | None = None) -> int:
         """See `ports.Keys.count`."""
-        live = tables.keys.c.keyspace_id == keyspace_id, tables.keys.c.deleted_at_ms.is_(None)
-        statement = select(func.count()).where(*live)
         if for_workspace_id is not None:
-            statement = statement.where(tables.keys.c.for_workspace_id == for_workspace_id)
-        return self._connection.execute(statement).scalar_one()
+            keys = tables.keys.c
+            of_keyspace = keys.for_workspace_id == for_workspace_id, _not_indexed(keys.keyspace_id) == keyspace_id
+            statement = select(func.count()).where(*of_keyspace, keys.deleted_at_ms.is_(None))
+            return self._connection.execute(statement).scalar_one()
+        live_keys = select(tables.keyspaces.c.live_keys).where(tables.keyspaces.c.id == keyspace_id)
+        return self._connection.execute(live_keys).scalar_one_or_none() or 0
 
     def known_hashes(self, hashes: Sequence[str]) -> set[str]:
         """See `ports.Keys.known_hashes`."""
@@ -83,8 +102,7 @@ class SqlKeys:
 
     def is_empty(self, keyspace_id: str) -> bool:
         """See `ports.Keys.is_empty`."""
-        statement = select(tables.keys.c.id).where(tables.keys.c.keyspace_id == keyspace_id).limit(1)
-        return self._connection.execute(statement).first() is None
+        return all(self._connection.execute(_some_of(keyspace_id, 1, live)).first() is None for live in (True, False))
 
     def insert(self, key: Key) -> None:
         """See `ports.Keys.insert`."""
@@ -99,29 +117,38 @@ class SqlKeys:
             self._connection.execute(insert(tables.keys), [key_columns(key) for key in keys])
         except IntegrityError as error:
             raise KeysteadError(ErrorCode.CONFLICT, "a key with this hash already exists") from error
+        for keyspace_id, made in Counter(key.keyspace_id for key in keys if key.deleted_at_ms is None).items():
+            self._count(keyspace_id, made)
 
     def replace(self, key: Key) -> None:
         """See `ports.Keys.replace`."""
         self._touched.hashes.add(key.hash)
-        self._connection.execute(update(tables.keys).where(tables.keys.c.id == key.id).values(key_columns(key)))
+        live = tables.keys.c.id == key.id, tables.keys.c.deleted_at_ms.is_(None)
+        replaced = self._connection.execute(update(tables.keys).where(*live).values(key_columns(key)))
+        if key.deleted_at_ms is not None:
+            self._count(key.keyspace_id, -replaced.rowcount)
 
     def delete(self, key: Key) -> None:
         """See `ports.Keys.delete`."""
         self._touched.hashes.add(key.hash)
-        self._connection.execute(delete(tables.keys).where(tables.keys.c.id == key.id))
+        self._remove(tables.keys.c.id == key.id, key.keyspace_id)
 
     def delete_some(self, keyspace_id: str, limit: int, now_ms: int) -> list[tuple[str, str | None]]:
         """See `ports.Keys.delete_some`."""
+        self._touched.everything = True  # as in `remove_some`
         keys = tables.keys
-        some = _some_of(keyspace_id, limit).where(keys.c.deleted_at_ms.is_(None))
+        some = _some_of(keyspace_id, limit, live=True)
         statement = update(keys).where(keys.c.id.in_(some)).values(deleted_at_ms=now_ms, updated_at_ms=now_ms)
-        return self._gone(statement.returning(keys.c.id, keys.c.name))
+        rows = self._connection.execute(statement.returning(keys.c.id, keys.c.name)).all()
+        self._count(keyspace_id, -len(rows))
+        return [(row.id, row.name) for row in rows]
 
     def remove_some(self, keyspace_id: str, limit: int) -> list[tuple[str, str | None]]:
         """See `ports.Keys.remove_some`."""
-        keys = tables.keys
-        statement = delete(keys).where(keys.c.id.in_(_some_of(keyspace_id, limit)))
-        return self._gone(statement.returning(keys.c.id, keys.c.name))
+        # Perhaps every key of an api: the cache rather forgets everything than remember so many hashes.
+        self._touched.everything = True
+        live, deleted = (tables.keys.c.id.in_(_some_of(keyspace_id, limit, live)) for live in (True, False))
+        return self._remove(live, keyspace_id) or self._remove(deleted, keyspace_id)
 
     def limits(self, key_id: str) -> list[Ratelimit]:
         """See `ports.Keys.limits`."""
@@ -189,10 +216,20 @@ class SqlKeys:
         values = {"key_id": key_id, "ciphertext": ciphertext, "data_key_id": data_key_id}
         self._connection.execute(insert(tables.encrypted_keys), values)
 
-    def _gone(self, statement: Any) -> list[tuple[str, str | None]]:
-        # Perhaps every key of an api: the cache rather forgets everything than remember so many hashes.
-        self._touched.everything = True
-        return [(row[0], row[1]) for row in self._connection.execute(statement)]
+    def _remove(self, condition: ColumnElement[bool], keyspace_id: str) -> list[tuple[str, str | None]]:
+        """Remove the keyspace's keys that meet `condition`; their ids and names."""
+        keys = tables.keys.c
+        statement = delete(tables.keys).where(condition).returning(keys.id, keys.name, keys.deleted_at_ms)
+        rows = self._connection.execute(statement).all()
+        self._count(keyspace_id, -sum(row.deleted_at_ms is None for row in rows))
+        return [(row.id, row.name) for row in rows]
+
+    def _count(self, keyspace_id: str, more: int) -> None:
+        """Note that there are so many more live keys, or fewer: whatever changes their number says it here."""
+        if more:
+            keyspaces = tables.keyspaces.c
+            statement = update(tables.keyspaces).where(keyspaces.id == keyspace_id)
+            self._connection.execute(statement.values(live_keys=keyspaces.live_keys + more))
 
     def _one(self, statement: Select[Any]) -> Key | None:
         row = self._connection.execute(statement).one_or_none()
@@ -220,5 +257,20 @@ def _live_keys() -> Select[Any]:
     return select(tables.keys).where(tables.keys.c.deleted_at_ms.is_(None))
 
 
-def _some_of(keyspace_id: str, limit: int) -> Select[Any]:
-    return select(tables.keys.c.id).where(tables.keys.c.keyspace_id == keyspace_id).limit(limit)
+def _some_of(keyspace_id: str, limit: int, live: bool) -> Select[Any]:
+    """The ids of some live keys of the keyspace, or of some deleted ones; each kind has an index of its own.
+
+    In order of the ids, because then no statistics let SQLite search the whole table instead.
+    """
+    keys = tables.keys.c
+    condition = keys.deleted_at_ms.is_(None) if live else keys.deleted_at_ms.is_not(None)
+    return select(keys.id).where(keys.keyspace_id == keyspace_id, condition).order_by(keys.id).limit(limit)
+
+
+def _workspace_of(keyspace_id: str) -> ScalarSelect[str]:
+    return select(tables.keyspaces.c.workspace_id).where(tables.keyspaces.c.id == keyspace_id).scalar_subquery()
+
+
+def _not_indexed(column: Column[str]) -> ColumnElement[str]:
+    """The column's value, as an expression that no index is on."""
+    return column.concat("")
