@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from keystead.core.credits import Account, Spend
 from keystead.core.entities import Api, AuditEntry, Key, Workspace
@@ -230,6 +231,25 @@ def test_a_failing_commit_fails_the_whole_group(tmp_path: Path, statement: str) 
             assert await store.find(hash_secret("a")) == before
             assert store.cache.get(hash_secret("a")) == before
             assert await store.spend("key_a", 1, NOON_MS) == Spend(True, 4)
+
+    asyncio.run(scenario())
+
+
+def test_a_full_disk_is_told_once_a_minute(tmp_path: Path) -> None:
+    """However many calls storage refuses, the log has one line a minute; how many there were is counted."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            await store.write(adding(a_key("a", account=Account(remaining=5))))
+            with statements(failing("COMMIT")), capture_logs() as logs:
+                for _ in range(50):
+                    with pytest.raises(KeysteadError):
+                        await store.spend("key_a", 1, NOON_MS)
+            assert [line["event"] for line in logs] == ["storage_takes_no_writes"]
+            assert (store.written.failed_groups, store.written.refused) == (50, 50)
+            assert (store.written.units, store.written.spends) == (1, 0)
+            await store.spend("key_a", 1, NOON_MS)
+            assert (store.written.groups, store.written.spends) == (2, 1)
 
     asyncio.run(scenario())
 

@@ -14,8 +14,10 @@ Invariants kept here:
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
 from typing import Any, TypeVar, cast
@@ -31,6 +33,7 @@ from keystead.core.credits import Account, Spend, refilled, spend
 from keystead.core.errors import ErrorCode, KeysteadError, Reason, StartupError
 from keystead.core.ids import IdPrefix, new_id
 from keystead.core.overrides import Allowance, LimitedNamespace, limited_namespace
+from keystead.core.pacing import Pace
 from keystead.core.refills import refill_entry, refilled_to
 from keystead.core.verify import VerifiableKey
 from keystead.ports import UNKNOWN, SpendTold, Transaction
@@ -149,6 +152,21 @@ class _SpendWork:
 _Work = _UnitWork | _SpendWork
 
 
+@dataclass
+class Written:
+    """What the writer has done since the start, for metrics; changed by its thread alone, once a group.
+
+    `groups` were committed with `units` and `spends`; `failed_groups` were not. `refused` are the units and spends
+    that were answered UNAVAILABLE.
+    """
+
+    groups: int = 0
+    units: int = 0
+    spends: int = 0
+    failed_groups: int = 0
+    refused: int = 0
+
+
 class SqliteStore:
     """`ports.Store` on an SQLite file. Open it on the event loop's thread, inside the loop; `close` when done."""
 
@@ -167,6 +185,8 @@ class SqliteStore:
 
         Raises StartupError when the file can not be opened or written, or is newer than this program.
         """
+        self.written = Written()
+        self._failure_pace = Pace()
         self._random = random
         self._loop = asyncio.get_running_loop()
         self.cache = KeyCache(max_cached_keys, max_cached_absent, threads)
@@ -309,13 +329,26 @@ class SqliteStore:
             self.cache.fence(touched)
             self.namespaces.fence(touched)
             driver.execute("COMMIT")
+            self._count(group)
         except Exception as error:
-            _log.error("storage failed, nothing of the group was written", error=str(error), units=len(group))
+            self.written.failed_groups += 1
+            self._note_failure(error, group)
             if driver.in_transaction:
                 driver.execute("ROLLBACK")
             for work in group:
                 work.error = _unavailable(error)
         return touched
+
+    def _count(self, group: list[_Work]) -> None:
+        spends = sum(isinstance(work, _SpendWork) for work in group)
+        self.written.groups += 1
+        self.written.spends += spends
+        self.written.units += len(group) - spends
+
+    def _note_failure(self, error: Exception, refused: Sequence[_Work]) -> None:
+        self.written.refused += len(refused)
+        if self._failure_pace.is_due(time.monotonic()):
+            _log.error("storage_takes_no_writes", error=str(error), refused_since_start=self.written.refused)
 
     def _run_in_savepoint(self, driver: sqlite3.Connection, run: Sequence[_Work], transaction: SqlTransaction) -> None:
         driver.execute("SAVEPOINT unit")
@@ -330,8 +363,11 @@ class SqliteStore:
             if not driver.in_transaction:
                 raise
             driver.execute("ROLLBACK TO unit")
+            if isinstance(error, _STORAGE_FAILURES):
+                self._note_failure(error, run)
+                error = _unavailable(error)
             for work in run:
-                work.error = _unavailable(error) if isinstance(error, _STORAGE_FAILURES) else error
+                work.error = error
         driver.execute("RELEASE unit")
 
     def _answer(self, group: list[_Work], touched: Touched) -> None:
