@@ -106,7 +106,11 @@ def test_each_start_begins_a_segment_with_a_higher_number(tmp_path: Path) -> Non
     second.record(b"two")
     second.close()
     assert second.segment == NOW_MS + 1
-    chunks = [chunk for chunk in segments.read_from(tmp_path, Position(0, 0)) if chunk.lines or chunk.torn_bytes]
+    chunks = [
+        chunk
+        for chunk in segments.read_from(tmp_path, Position(0, 0), second.segment)
+        if chunk.lines or chunk.torn_bytes
+    ]
     assert [(chunk.lines, chunk.torn_bytes) for chunk in chunks] == [(b"one\n", 0), (b"", 4), (b"two\n", 0)]
 
 
@@ -187,6 +191,37 @@ def test_full_disk_is_reported_once_a_minute(spool: Spool, disk: Disk, clock: Ma
     assert logs[0]["error"] == "[Errno 28] No space left on device"
 
 
+def test_disk_on_the_edge_does_not_fill_the_log(spool: Spool, disk: Disk, clock: ManualClock) -> None:
+    """A disk that fails and recovers with each event is told of as rarely as one that stays full."""
+    with capture_logs() as logs:
+        for _ in range(100):
+            disk.free_bytes = 0
+            spool.record(b"one")
+            spool.flush()
+            disk.free_bytes = None
+            spool.flush()
+            clock.advance(1_000)
+    assert [entry["event"] for entry in logs] == ["verification_log_not_written", "verification_log_written_again"] * 2
+    assert b"".join(content(spool.folder)) == b"one\n" * 100
+
+
+def test_recovery_takes_few_system_calls(tmp_path: Path) -> None:
+    """What waited in thousands of pieces is written by the mebibyte, since the event loop waits for it."""
+    disk = Disk()
+    spool = Spool(tmp_path, write=disk.write)
+    disk.free_bytes = 0
+    for number in range(2_500):
+        spool.record(b"%01000d" % number)
+        spool.flush()
+    assert spool.buffered_events == 2_500
+    disk.calls, disk.free_bytes = 0, None
+    spool.flush()
+    assert disk.calls <= 4
+    assert b"".join(content(tmp_path)) == b"".join(b"%01000d\n" % number for number in range(2_500))
+    assert (spool.buffered_events, spool.buffered_bytes) == (0, 0)
+    spool.close()
+
+
 def test_failing_rotation_lets_the_segment_grow(spool: Spool) -> None:
     """When no new segment can be made, events go on into the present one."""
     spool.record(b"one")
@@ -201,14 +236,36 @@ def test_failing_rotation_lets_the_segment_grow(spool: Spool) -> None:
 
 
 def test_lines_lost_at_close_are_reported(tmp_path: Path, disk: Disk) -> None:
-    """Closing on a full disk ends, and says how much it could not write."""
+    """Closing on a full disk ends, and says how many events could not be written; one cut in two is lost whole."""
     spool = Spool(tmp_path, write=disk.write)
-    disk.free_bytes = 0
-    spool.record(b"one")
+    disk.free_bytes = 6
+    for line in (b"one", b"two", b"three"):
+        spool.record(line)
     with capture_logs() as logs:
         spool.close()
-    assert logs[-1]["event"] == "verification_log_lost_lines_at_close"
-    assert logs[-1]["bytes"] == 4
+    assert logs[-1]["event"] == "verification_log_lost_events"
+    assert logs[-1]["at_close"] == spool.lost_events == 2
+    assert content(tmp_path) == [b"one\ntw"]
+
+
+def test_a_disk_that_can_not_sync_does_not_stop_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the last sync fails the server's end goes on, and the log says so."""
+    spool = Spool(tmp_path)
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with capture_logs() as logs:
+        spool.close()
+    assert [entry["event"] for entry in logs] == ["verification_log_not_synced"]
+
+
+def test_a_last_number_stops_the_start(tmp_path: Path) -> None:
+    """A file that leaves no higher number stops the start and is named: what came after it would never be read."""
+    segments.path_of(tmp_path, segments.LAST_NUMBER).touch()
+    with pytest.raises(StartupError, match=str(segments.LAST_NUMBER)):
+        Spool(tmp_path)
 
 
 def test_unusable_folder_stops_the_start(tmp_path: Path) -> None:

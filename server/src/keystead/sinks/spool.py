@@ -18,11 +18,14 @@ import structlog
 
 from keystead.clock import Clock, SystemClock
 from keystead.core.errors import StartupError
+from keystead.core.pacing import Pace
 from keystead.sinks import segments
 from keystead.threads import SYSTEM_THREADS, Threads
 
 _log = structlog.get_logger(__name__)
-_REPORT_EVERY_MS = 60_000
+
+# What one system call is given after a disk has been full: lines waited by turns of the event loop, thousands of them.
+_WRITE_BYTES = 1024 * 1024
 
 
 class Spool:
@@ -59,7 +62,9 @@ class Spool:
         self._accepted_events = 0
         self._dropped_events = 0
         self._is_failing = False
-        self._reported_ms: int | None = None
+        self._failure_pace = Pace()
+        self._is_failure_told = False
+        self._lost_events = 0
         self._lock = threads.lock()
         self._unsynced: list[int] = []
         self._sync_lock = threads.lock()
@@ -92,6 +97,17 @@ class Spool:
     def buffered_bytes(self) -> int:
         """Bytes waiting in memory for a disk that takes no writes; 0 when all is well."""
         return self._chunk_bytes
+
+    @property
+    def buffered_events(self) -> int:
+        """Events waiting in memory for a disk that takes no writes; counted anew, for metrics and messages."""
+        with self._lock:
+            return self._count_buffered()
+
+    @property
+    def lost_events(self) -> int:
+        """Events lost since the start: dropped, or still in memory when the spool was closed."""
+        return self._dropped_events + self._lost_events
 
     def flush(self) -> None:
         """Write what was recorded. Never raises for a failing disk: lines then wait, and the next flush tries again."""
@@ -126,13 +142,25 @@ class Spool:
         """Write and sync everything; the spool takes no more events. Lines the disk refuses are lost and reported."""
         self.flush()
         with self._lock:
-            if self._chunks:
-                _log.error("verification_log_lost_lines_at_close", bytes=self._chunk_bytes, folder=str(self.folder))
+            self._lost_events = self._count_buffered()
+            if self.lost_events:
+                _log.error(
+                    "verification_log_lost_events",
+                    at_close=self._lost_events,
+                    dropped=self._dropped_events,
+                    folder=str(self.folder),
+                )
             os.close(self._fd)
             self._fd = -1
             self._unsynced.append(self._segment)
-        self.sync_finished()
-        _sync(self.folder)
+        try:
+            self.sync_finished()
+            _sync(self.folder)
+        except OSError as error:
+            _log.error("verification_log_not_synced", error=str(error), folder=str(self.folder))
+
+    def _count_buffered(self) -> int:
+        return sum(chunk.count(b"\n") for chunk in self._chunks)
 
     def _take_lines(self) -> None:
         """Move the recorded lines into a chunk to be written; what exceeds the bound is dropped and counted."""
@@ -158,7 +186,7 @@ class Spool:
 
     def _write_chunks(self) -> None:
         while self._chunks:
-            chunk = self._chunks[0]
+            chunk = self._first_chunk()
             try:
                 written = self._write(self._fd, chunk)
                 if written == 0:
@@ -175,13 +203,26 @@ class Spool:
                 self._chunks[0] = chunk[written:]
         if self._is_failing:
             self._is_failing = False
-            _log.info("verification_log_written_again", dropped_events=self._dropped_events)
+            # Told in pairs: a disk on the edge may fail and recover with each event.
+            if self._is_failure_told:
+                self._is_failure_told = False
+                _log.info("verification_log_written_again", dropped_events=self._dropped_events)
+
+    def _first_chunk(self) -> bytes:
+        """The next bytes to be written, joined from small chunks."""
+        if len(self._chunks) == 1 or len(self._chunks[0]) >= _WRITE_BYTES:
+            return self._chunks[0]
+        parts, size = [], 0
+        while self._chunks and size < _WRITE_BYTES:
+            parts.append(self._chunks.popleft())
+            size += len(parts[-1])
+        self._chunks.appendleft(b"".join(parts))
+        return self._chunks[0]
 
     def _report_failure(self, error: OSError) -> None:
-        now_ms = self._clock.now_ms()
-        if self._reported_ms is not None and now_ms - self._reported_ms < _REPORT_EVERY_MS:
+        if not self._failure_pace.is_due(self._clock.now_ms() / 1000):
             return
-        self._reported_ms = now_ms
+        self._is_failure_told = True
         _log.error(
             "verification_log_not_written",
             error=str(error),
@@ -206,12 +247,15 @@ class Spool:
         # The time, so that numbers grow even when somebody has emptied the folder, and a stored position never
         # speaks of another file; one more than the last where the clock was set back.
         number = max([self._clock.now_ms(), *(last + 1 for last in segments.numbers_in(self.folder)[-1:])])
+        if number > segments.LAST_NUMBER:
+            raise OSError(errno.EOVERFLOW, f"the segment {segments.LAST_NUMBER} leaves no number for another one")
         path = segments.path_of(self.folder, number)
         return number, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
+    # Without waiting, should somebody have put a pipe in its place.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         os.fsync(fd)
     finally:

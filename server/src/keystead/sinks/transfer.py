@@ -5,6 +5,7 @@ reach. A segment is deleted only after the committed position has left it. Nothi
 analytics takes nothing, the spool grows, and the next round tries again.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 import structlog
 
+from keystead.core.pacing import Pace
 from keystead.sinks import segments
 from keystead.sinks.merge import Counted, Counts
 from keystead.sinks.segments import Chunk, Position
@@ -22,7 +24,6 @@ from keystead.threads import SYSTEM_THREADS, Running, Threads
 
 _log = structlog.get_logger(__name__)
 _HOUR_MS = 3_600_000
-_REPORT_EVERY_S = 60.0
 
 
 class Sink(Protocol):
@@ -41,7 +42,8 @@ class Lag:
 
     `recorded_events` were flushed to the spool, `transferred_events` reached analytics (events that an earlier process
     left in the spool included), `dropped_events` were lost because the disk took no writes, `corrupt_lines` and
-    `corrupt_segments` were passed over. `waiting_bytes` is what is in the spool now and not in analytics.
+    `corrupt_segments` were passed over. `waiting_bytes` is what is in the spool now and not in analytics. `torn_lines`
+    are the unfinished ends of segments: one for each crash in the middle of a write, more if something cuts files.
     """
 
     recorded_events: int
@@ -50,6 +52,7 @@ class Lag:
     corrupt_lines: int
     corrupt_segments: int
     waiting_bytes: int
+    torn_lines: int = 0
 
 
 class _Event(msgspec.Struct, array_like=True, gc=False):
@@ -78,24 +81,54 @@ _decoder = msgspec.json.Decoder(_Event)
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
+@dataclass(slots=True)
+class _CorruptLines:
+    """Those of one segment in one round; the rest tells of the first of them."""
+
+    before_byte: int
+    first_reason: str
+    lines: int = 0
+
+
 class _Round:
-    """What one round has counted so far."""
+    """What one round has counted so far, and what there is to tell once that is committed: a round may be repeated."""
 
     def __init__(self, position: Position) -> None:
         self.position = position
         self.counts: dict[Counted, int] = {}
         self.events = 0
         self.bytes = 0
-        self.corrupt_lines = 0
-        self.corrupt_segments = 0
+        self.torn: list[tuple[int, int]] = []
+        self.corrupt: dict[int, _CorruptLines] = {}
+        self.shortened: list[tuple[int, int]] = []
+        self.missing: list[int] = []
 
     def take(self, chunk: Chunk) -> None:
         if chunk.lines:
             self._count(self._decode(chunk))
             self.bytes += len(chunk.lines)
-        elif chunk.torn_bytes:
-            _log.info("verification_log_torn_line", segment=chunk.segment, bytes=chunk.torn_bytes)
+        elif chunk.torn_bytes > 0:
+            self.torn.append((chunk.segment, chunk.torn_bytes))
+        elif chunk.torn_bytes < 0:
+            self.shortened.append((chunk.segment, -chunk.torn_bytes))
         self.position = chunk.position
+
+    def tell(self) -> None:
+        """Log what was passed over."""
+        for segment, found in self.corrupt.items():
+            _log.error(
+                "verification_log_corrupt_lines",
+                segment=segment,
+                before_byte=found.before_byte,
+                lines=found.lines,
+                first_reason=found.first_reason,
+            )
+        for segment, torn_bytes in self.torn:
+            _log.info("verification_log_torn_line", segment=segment, bytes=torn_bytes)
+        for segment, missing_bytes in self.shortened:
+            _log.error("verification_log_shortened_segment", segment=segment, missing_bytes=missing_bytes)
+        for segment in self.missing:
+            _log.error("verification_log_missing_segment", segment=segment)
 
     def _decode(self, chunk: Chunk) -> list[_Event]:
         try:
@@ -104,20 +137,13 @@ class _Round:
             return self._decode_line_by_line(chunk)
 
     def _decode_line_by_line(self, chunk: Chunk) -> list[_Event]:
-        events, reasons = [], []
+        events = []
         for line in chunk.lines.removesuffix(b"\n").split(b"\n"):
             try:
                 events.append(_decoder.decode(line))
             except _UNDECODABLE as error:
-                reasons.append(str(error))
-        self.corrupt_lines += len(reasons)
-        _log.error(
-            "verification_log_corrupt_lines",
-            segment=chunk.segment,
-            before_byte=chunk.position.offset,
-            lines=len(reasons),
-            first_reason=reasons[0],
-        )
+                corrupt = _CorruptLines(chunk.position.offset, str(error))
+                self.corrupt.setdefault(chunk.segment, corrupt).lines += 1
         return events
 
     def _count(self, events: list[_Event]) -> None:
@@ -152,6 +178,7 @@ class Transfer:
         max_round_events: int = 20_000,
         max_round_bytes: int = 8 * 1024 * 1024,
         upkeep: Upkeep | None = None,
+        open_segment: segments.Open = segments.open_segment,
         threads: Threads = SYSTEM_THREADS,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -164,7 +191,9 @@ class Transfer:
         self._transferred_events = 0
         self._corrupt_lines = 0
         self._corrupt_segments = 0
-        self._reported_s: float | None = None
+        self._torn_lines = 0
+        self._paces: dict[str, Pace] = {}
+        self._open_segment = open_segment
         self._monotonic_s = monotonic_s
         self._threads = threads
         self._round_lock = threads.lock()
@@ -192,15 +221,13 @@ class Transfer:
         Raises what the spool's folder or the sink raises; nothing is lost or counted twice by that.
         """
         with self._round_lock:
-            self._spool.sync_finished()
+            self._serve_spool()
             before = self._sink.position()
             done = _Round(self._first_position(before))
             has_more = self._fill(done)
             if done.position != before:
                 self._sink.add(done.counts, before, done.position)
-            self._transferred_events += done.events
-            self._corrupt_lines += done.corrupt_lines
-            self._corrupt_segments += done.corrupt_segments
+            self._note(done)
             self._delete_segments_before(done.position.segment)
             return has_more
 
@@ -219,7 +246,17 @@ class Transfer:
             corrupt_lines=self._corrupt_lines,
             corrupt_segments=self._corrupt_segments,
             waiting_bytes=max(waiting_bytes, 0),
+            torn_lines=self._torn_lines,
         )
+
+    def _serve_spool(self) -> None:
+        """What the event loop should not wait for, or does only when there is something to answer."""
+        if self._spool.buffered_bytes:
+            self._spool.flush()
+        try:
+            self._spool.sync_finished()
+        except OSError as error:
+            self._report_failure("verification_log_not_synced", error)
 
     def _first_position(self, stored: Position) -> Position:
         if stored.segment <= self._spool.segment:
@@ -230,23 +267,58 @@ class Transfer:
 
     def _fill(self, done: _Round) -> bool:
         """Count the spool from the round's position on; True if the round was full before the end."""
-        folder = self._spool.folder
+        # Asked first: what is older is finished when it is read.
+        newest = self._spool.segment
         try:
-            for chunk in segments.read_from(folder, done.position):
+            for chunk in segments.read_from(self._spool.folder, done.position, newest, self._open_segment):
                 done.take(chunk)
                 if done.events >= self._max_round_events or done.bytes >= self._max_round_bytes:
                     return True
         except segments.UnreadableSegment as error:
-            aside = segments.set_aside(folder, error.number)
-            done.corrupt_segments += 1
-            _log.error("verification_log_unreadable_segment", reason=str(error), kept_as=str(aside))
+            self._pass_over(error, done)
             return True
         return False
+
+    def _pass_over(self, error: segments.UnreadableSegment, done: _Round) -> None:
+        """Go on after a segment that can not be read; raises `error` if there is no room for another one."""
+        successor = error.successor
+        if successor is None:
+            if not self._spool.rotate():
+                raise error
+            successor = self._spool.segment
+        done.position = Position(successor, 0)
+        try:
+            aside = segments.set_aside(self._spool.folder, error.number)
+        except FileNotFoundError:
+            done.missing.append(error.number)
+        except OSError as failure:
+            # It stays where it is, and is deleted if that is possible later.
+            self._corrupt_segments += 1
+            _log.error("verification_log_unreadable_segment", reason=str(error), not_kept=str(failure))
+        else:
+            self._corrupt_segments += 1
+            _log.error("verification_log_unreadable_segment", reason=str(error), kept_as=str(aside))
+
+    def _note(self, done: _Round) -> None:
+        self._transferred_events += done.events
+        self._corrupt_lines += sum(corrupt.lines for corrupt in done.corrupt.values())
+        self._corrupt_segments += len(done.missing) + len(done.shortened)
+        self._torn_lines += len(done.torn)
+        done.tell()
 
     def _delete_segments_before(self, segment: int) -> None:
         for number in segments.numbers_in(self._spool.folder):
             if number < segment:
-                segments.path_of(self._spool.folder, number).unlink()
+                self._delete(number)
+
+    def _delete(self, number: int) -> None:
+        try:
+            segments.path_of(self._spool.folder, number).unlink(missing_ok=True)
+        except OSError as error:
+            self._report_failure("verification_log_segment_not_deleted", error)
+            # A folder, say: under another name it is in nobody's way.
+            with contextlib.suppress(OSError):
+                segments.set_aside(self._spool.folder, number)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval_s):
@@ -269,9 +341,7 @@ class Transfer:
             self._report_failure("verification_transfer_failed", error)
 
     def _report_failure(self, event: str, error: Exception) -> None:
-        now_s = self._monotonic_s()
-        if self._reported_s is None or now_s - self._reported_s >= _REPORT_EVERY_S:
-            self._reported_s = now_s
+        if self._paces.setdefault(event, Pace()).is_due(self._monotonic_s()):
             _log.error(event, error=str(error), exc_info=error)
 
 
