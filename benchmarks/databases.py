@@ -4,7 +4,6 @@ A key has what keys in use have: a name, an identity, meta, two permissions of i
 and ids come from a fixed seed, so a database is made once and kept under `benchmarks/.work`.
 """
 
-import hashlib
 import random
 import shutil
 import sqlite3
@@ -28,11 +27,11 @@ KEYSPACE_ID = "ks_benchmarks"
 # No window of it ends in rejection.
 _HIGH = 1_000_000_000
 _CREDITS = 2_000_000_000
-_SLUGS = tuple(
-    f"{noun}.{verb}" for noun in ("documents", "projects", "invoices") for verb in ("read", "write", "share")
-)
-_ROLES = {"editor": _SLUGS[0:2], "manager": _SLUGS[3:5], "accountant": _SLUGS[6:8]}
+SLUGS = tuple(f"{noun}.{verb}" for noun in ("documents", "projects", "invoices") for verb in ("read", "write", "share"))
+ROLES = {"editor": SLUGS[0:2], "manager": SLUGS[3:5], "accountant": SLUGS[6:8]}
 _BATCH = 20_000
+_ROWS = "1e719d96"
+"""Part of the folders' names: change it with the rows, and large databases are made anew."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ CREDITS = Kind("credits", credits=True)
 def small(folder: Path, keys_per_kind: int) -> dict[Kind, Path]:
     """A fresh database with some keys of each kind in `folder`; kind → file with their secrets, one a line."""
     shutil.rmtree(folder, ignore_errors=True)
-    _create(folder)
+    create(folder)
     files = {}
-    with _opened(folder) as connection:
+    with opened(folder) as connection:
         for seed, kind in enumerate((PLAIN, AUTOMATIC, NAMED, CREDITS)):
             files[kind] = folder / f"{kind.name}.secrets"
             _fill(connection, kind, keys_per_kind, seed, files[kind])
@@ -68,15 +67,14 @@ def small(folder: Path, keys_per_kind: int) -> dict[Kind, Path]:
 
 def large(keys: int) -> tuple[Path, Path]:
     """A folder with a database of that many plain keys, and the file with their secrets in random order."""
-    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-    folder = WORK / f"keys-{keys}-{version}"
+    folder = WORK / f"keys-{keys}-{_ROWS}"
     secrets = folder / "plain.secrets"
     if not secrets.exists():
         print(f"making a database of {keys:,} keys (once) ...", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        _create(folder)
+        create(folder)
         unsorted = folder / "plain.unsorted"
-        with _opened(folder) as connection:
+        with opened(folder) as connection:
             _fill(connection, PLAIN, keys, 17, unsorted)
             connection.execute("ANALYZE")
         connection.close()
@@ -84,13 +82,15 @@ def large(keys: int) -> tuple[Path, Path]:
     return folder, secrets
 
 
-def _create(folder: Path) -> None:
+def create(folder: Path) -> None:
+    """A new database with the root key and nothing else."""
     folder.mkdir(parents=True)
     with ServerProcess(folder, KEYSTEAD_ROOT_KEY=ROOT_KEY):
         pass  # it makes the tables and its first workspace
 
 
-def _opened(folder: Path) -> sqlite3.Connection:
+def opened(folder: Path) -> sqlite3.Connection:
+    """The database of a folder, for fast inserts that a crash may spoil."""
     connection = sqlite3.connect(folder / "keystead.db")
     for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000"):
         connection.execute(f"PRAGMA {pragma}")
@@ -106,7 +106,7 @@ def _shuffle(source: Path, target: Path) -> None:
 
 def _fill(connection: sqlite3.Connection, kind: Kind, keys: int, seed: int, secrets: Path) -> None:
     source = random.Random(seed)
-    permissions, roles = _prepare_shared(connection)
+    permissions, roles = prepare_shared(connection)
     numbers = iter(range(keys))
     with secrets.open("w") as file:
         while batch := [_Key(kind, number, source, permissions, roles) for number in islice(numbers, _BATCH)]:
@@ -116,12 +116,23 @@ def _fill(connection: sqlite3.Connection, kind: Kind, keys: int, seed: int, secr
             _insert(connection, "keys_roles", [key.role_link for key in batch])
             _insert(connection, "ratelimits", [limit for key in batch for limit in key.limits])
             file.writelines(f"{key.secret}\n" for key in batch)
+    count(connection, keys)
 
 
-def _prepare_shared(connection: sqlite3.Connection) -> tuple[dict[str, str], dict[str, str]]:
+def count(connection: sqlite3.Connection, keys: int) -> None:
+    """Note that there are so many more keys, and an identity for each of them."""
+    connection.execute("UPDATE keyspaces SET live_keys = live_keys + ? WHERE id = ?", (keys, KEYSPACE_ID))
+    connection.execute(
+        "INSERT INTO identity_counts VALUES (?, 'default', ?)"
+        " ON CONFLICT DO UPDATE SET identities = identities + excluded.identities",
+        (DEFAULT_WORKSPACE_ID, keys),
+    )
+
+
+def prepare_shared(connection: sqlite3.Connection) -> tuple[dict[str, str], dict[str, str]]:
     """Permissions and roles of the workspace, slug or name → id; made the first time, like the api."""
-    permissions = {slug: f"perm_{slug}" for slug in _SLUGS}
-    roles = {name: f"role_{name}" for name in _ROLES}
+    permissions = {slug: f"perm_{slug}" for slug in SLUGS}
+    roles = {name: f"role_{name}" for name in ROLES}
     if connection.execute("SELECT 1 FROM apis WHERE id = ?", (API_ID,)).fetchone():
         return permissions, roles
     workspace = {"workspace_id": DEFAULT_WORKSPACE_ID, "created_at_ms": NOW_MS}
@@ -133,7 +144,7 @@ def _prepare_shared(connection: sqlite3.Connection) -> tuple[dict[str, str], dic
     )
     _insert(connection, "permissions", [{"id": i, "name": s, "slug": s, **workspace} for s, i in permissions.items()])
     _insert(connection, "roles", [{"id": i, "name": name, **workspace} for name, i in roles.items()])
-    links = [{"role_id": roles[n], "permission_id": permissions[slug]} for n, slugs in _ROLES.items() for slug in slugs]
+    links = [{"role_id": roles[n], "permission_id": permissions[slug]} for n, slugs in ROLES.items() for slug in slugs]
     _insert(connection, "roles_permissions", links)
     return permissions, roles
 
@@ -172,11 +183,11 @@ class _Key:
             "remaining": _CREDITS if kind.credits else None,
             "refill_considered_at_ms": NOW_MS,
         }
-        first = number % len(_SLUGS)
+        first = number % len(SLUGS)
         # The first permission is everybody's, so that one query suits all keys.
-        slugs = (_SLUGS[0], _SLUGS[first or 1])
+        slugs = (SLUGS[0], SLUGS[first or 1])
         self.permission_links = [{"key_id": key_id, "permission_id": permissions[slug]} for slug in slugs]
-        self.role_link = {"key_id": key_id, "role_id": roles[tuple(_ROLES)[number % len(_ROLES)]]}
+        self.role_link = {"key_id": key_id, "role_id": roles[tuple(ROLES)[number % len(ROLES)]]}
         self.limits = [
             {
                 "id": fresh(IdPrefix.RATELIMIT),
