@@ -2,7 +2,9 @@
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import httpx
@@ -10,10 +12,11 @@ import msgspec
 import pytest
 
 from keystead.clock import ManualClock
-from keystead.core.entities import AuditEntry, Key, Ratelimit
+from keystead.core.entities import AuditEntry, Key, Permission, Ratelimit
 from keystead.core.permissions import EVERYTHING
+from keystead.core.secrets import hash_secret
 from keystead.http.operations import GET, OPERATIONS
-from keystead.service.operator import DEFAULT_WORKSPACE_ID
+from keystead.service.operator import DEFAULT_WORKSPACE_ID, OPERATOR_WORKSPACE_ID, ROOT_KEYS_KEYSPACE_ID
 from keystead.testing.server import NOW_MS, ServerInProcess
 
 _METHODS = {operation.name: operation.method for operation in OPERATIONS}
@@ -153,6 +156,34 @@ class Workspace:
             )
         return issued
 
+    def root_keys(self, sets: Iterable[tuple[str, ...]]) -> None:
+        """Make `root_key` ready for many sets of permissions at once, any text and the empty set among them."""
+        missing = [permissions for permissions in dict.fromkeys(sets) if permissions not in self._root_keys]
+
+        def insert(tx: Any) -> None:
+            slugs = sorted({slug for permissions in missing for slug in permissions})
+            found = tx.permissions.by_slugs(OPERATOR_WORKSPACE_ID, slugs)
+            for slug in slugs:
+                if slug not in found:
+                    found[slug] = Permission(self.name("perm_root"), slug, slug)
+                    tx.permissions.insert(OPERATOR_WORKSPACE_ID, found[slug], NOW_MS)
+            for permissions in missing:
+                secret = self.name("root.key.of.the.tests")
+                key = Key(
+                    id=self.name("key_root"),
+                    keyspace_id=ROOT_KEYS_KEYSPACE_ID,
+                    workspace_id=OPERATOR_WORKSPACE_ID,
+                    for_workspace_id=self.id,
+                    hash=hash_secret(secret),
+                    start="",
+                    created_at_ms=NOW_MS,
+                )
+                tx.keys.insert(key)
+                tx.keys.connect_permissions(key, [found[slug].id for slug in dict.fromkeys(permissions)])
+                self._root_keys[permissions] = Issued(key.id, secret)
+
+        self._server.write(insert)
+
     def record(self, key_id: str) -> Key:
         """The stored record of a live key."""
         key = self._server.read(lambda tx: tx.keys.find(key_id))
@@ -220,6 +251,25 @@ class Workspace:
             table: self._execute(f"SELECT COUNT(*) FROM {table} WHERE {column} = ?", key_id)[0][0]
             for table, column in columns.items()
         }
+
+    def everything_stored(self) -> str:
+        """A digest of every row of every table, of all workspaces: equal as long as nothing has changed.
+
+        Imports that are still queued are waited for first.
+        """
+        while self._execute("SELECT COUNT(*) FROM queued_keys")[0][0]:
+            time.sleep(0.01)
+        connection = sqlite3.connect(self._server.settings.database_path)
+        digest = sha256()
+        try:
+            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+            for (table,) in tables:
+                digest.update(table.encode())
+                for row in connection.execute(f'SELECT * FROM "{table}"'):
+                    digest.update(repr(row).encode())
+        finally:
+            connection.close()
+        return digest.hexdigest()
 
     def _execute(self, statement: str, *values: str) -> list[Any]:
         """Run a statement beside the server, for what its store has no method for."""
