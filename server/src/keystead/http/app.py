@@ -1,7 +1,8 @@
 """Everything but the hot lane: the table of operations behind Starlette's router, the OpenAPI document and its page."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -21,6 +22,9 @@ from keystead.http.services import Services
 from keystead.http.verify_lane import header_text
 from keystead.service.access import Caller, Origin
 
+if TYPE_CHECKING:
+    from keystead.http.metrics import MetricsPage
+
 _log = structlog.get_logger()
 
 JSON = "application/json; charset=UTF-8"
@@ -28,8 +32,8 @@ JSON = "application/json; charset=UTF-8"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(services: Services) -> Starlette:
-    """The ASGI application."""
+def create_app(services: Services, metrics: "MetricsPage | None" = None) -> Starlette:
+    """The ASGI application; with `GET /metrics` if its page is given."""
     routes = [
         Route(operation.path, _endpoint(operation, services), methods=[operation.method]) for operation in OPERATIONS
     ]
@@ -37,6 +41,8 @@ def create_app(services: Services) -> Starlette:
         Route("/openapi.json", _page(services, openapi.document_bytes, JSON)),
         Route("/docs", _page(services, openapi.page_bytes, "text/html; charset=utf-8")),
     ]
+    if metrics is not None:
+        pages.append(Route("/metrics", _metrics(services, metrics)))
 
     async def unknown(_request: Request, _error: Exception) -> Response:
         # A known path with another method is as unknown as any (keys-v1 §1.8).
@@ -136,6 +142,16 @@ def _page(services: Services, content: Callable[[], bytes], media_type: str) -> 
     async def endpoint(_request: Request) -> Response:
         headers = {"Unkey-Request-Id": services.request_ids.next(), "Content-Type": media_type}
         return Response(content(), headers=headers)
+
+    return endpoint
+
+
+def _metrics(services: Services, page: "MetricsPage") -> Endpoint:
+    from keystead.http.metrics import MEDIA_TYPE
+
+    async def endpoint(_request: Request) -> Response:
+        headers = {"Unkey-Request-Id": services.request_ids.next(), "Content-Type": MEDIA_TYPE}
+        return Response(await asyncio.to_thread(page.render), headers=headers)
 
     return endpoint
 

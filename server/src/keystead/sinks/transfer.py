@@ -44,6 +44,7 @@ class Lag:
     left in the spool included), `dropped_events` were lost because the disk took no writes, `corrupt_lines` and
     `corrupt_segments` were passed over. `waiting_bytes` is what is in the spool now and not in analytics. `torn_lines`
     are the unfinished ends of segments: one for each crash in the middle of a write, more if something cuts files.
+    `failed_rounds` changed nothing and are repeated.
     """
 
     recorded_events: int
@@ -53,6 +54,7 @@ class Lag:
     corrupt_segments: int
     waiting_bytes: int
     torn_lines: int = 0
+    failed_rounds: int = 0
 
 
 class _Event(msgspec.Struct, array_like=True, gc=False):
@@ -192,6 +194,7 @@ class Transfer:
         self._corrupt_lines = 0
         self._corrupt_segments = 0
         self._torn_lines = 0
+        self._failed_rounds = 0
         self._paces: dict[str, Pace] = {}
         self._open_segment = open_segment
         self._monotonic_s = monotonic_s
@@ -247,6 +250,7 @@ class Transfer:
             corrupt_segments=self._corrupt_segments,
             waiting_bytes=max(waiting_bytes, 0),
             torn_lines=self._torn_lines,
+            failed_rounds=self._failed_rounds,
         )
 
     def _serve_spool(self) -> None:
@@ -338,6 +342,7 @@ class Transfer:
             while self.transfer_once():
                 pass
         except Exception as error:  # whatever it is, the thread must live to try again
+            self._failed_rounds += 1
             self._report_failure("verification_transfer_failed", error)
 
     def _report_failure(self, event: str, error: Exception) -> None:

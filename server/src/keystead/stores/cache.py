@@ -82,6 +82,11 @@ class FencedCache(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._present)
 
+    @property
+    def absent_entries(self) -> int:
+        """How many entries are known to stand for nothing."""
+        return len(self._absent)
+
     def _keep(self, entry: K, value: V | None) -> None:
         if value is None:
             _make_room(self._absent, self._max_absent)
