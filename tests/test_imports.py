@@ -23,7 +23,7 @@ ALLOWED = {
     "connect": set(),
     "threads": set(),
     "stores": {"core", "ports", "connect", "threads"},
-    "limiters": {"core"},
+    "limiters": {"core", "threads"},
     "sinks": {"core", "clock", "stores", "connect", "threads"},
     "http": {"core", "contract", "service", "clock"},
     "commands": {"core", "contract", "service", "clock", "control", "http"},

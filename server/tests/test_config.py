@@ -44,6 +44,7 @@ def test_no_setting_is_needed(folder: Path) -> None:
     assert settings.database_path == folder / "keystead.db"
     assert settings.analytics_database == folder / "keystead-analytics.db"
     assert settings.spool_folder == folder / "keystead-spool"
+    assert settings.limits_file == folder / "keystead-limits"
     assert settings.encryption_key_file == folder / "keystead-encryption-keys"
     assert settings.max_body_bytes == 8 * 1024 * 1024
     assert settings.key_cache_entries == 200_000
@@ -61,10 +62,11 @@ def test_defaults_are_allowed_values() -> None:
 
 
 def test_what_lies_beside_a_database_follows_it(folder: Path) -> None:
-    """Two databases in one folder share neither spool nor analytics nor keys."""
+    """Two databases in one folder share neither spool nor analytics nor limits nor keys."""
     first = Settings(database_url="/data/acme.db")
     assert first.analytics_database == Path("/data/acme-analytics.db")
     assert first.spool_folder == Path("/data/acme-spool")
+    assert first.limits_file == Path("/data/acme-limits")
     assert first.encryption_key_file == Path("/data/acme-encryption-keys")
     assert Settings(database_url="/data/acme").spool_folder == Path("/data/acme-spool")
     assert Settings(database_url="/data/acme.db", spool_folder="/fast/spool").spool_folder == Path("/fast/spool")
@@ -184,6 +186,7 @@ BAD_VALUES: list[tuple[str, Any]] = [
         )
     ],
     *[("spool_folder", value) for value in ("", 5)],
+    *[("limits_file", value) for value in ("", 5)],
     *[("encryption_keys", value) for value in ("AAAA", f"{KEY},x", [KEY, KEY[:-4]], 5, "é")],
     *[("root_key", value) for value in ("", "two words", "schlüssel", "x" * 513, "tab\t")],
     *[("trusted_proxies", value) for value in ("10.0.0.1/8", "proxy.example", ["1.2.3.4/33"], 5)],

@@ -21,7 +21,6 @@ from keystead.core.ids import RequestIds
 from keystead.core.permissions import EVERYTHING
 from keystead.encryption import KeyEncryptionKeys, KeyFile
 from keystead.encryption import load as load_encryption_keys
-from keystead.limiters.memory import MemoryLimiter
 from keystead.service.ids import Ids
 from keystead.service.migration_queue import MigrationQueue
 from keystead.service.operator import Operator
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from keystead.http.outbox import Outbox
     from keystead.http.protocol import ProtocolFactory
     from keystead.http.services import Services
+    from keystead.limiters.windows import WindowLimiter
     from keystead.service.audit import Afterwards
     from keystead.service.guesses import GuessBound
     from keystead.sinks.analytics import Analytics as Counts
@@ -170,9 +170,12 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
     from keystead.http.outbox import Outbox
     from keystead.service.audit import Afterwards
 
-    async with _open_verification_log(storage.settings, storage.outside) as log:
+    async with (
+        _open_limiter(storage.settings, storage.outside) as limiter,
+        _open_verification_log(storage.settings, storage.outside) as log,
+    ):
         afterwards = Afterwards(storage.store)
-        services = _services(storage, log, afterwards)
+        services = _services(storage, limiter, log, afterwards)
         outbox = Outbox(log.spool.flush)
         storage.migration_queue.start()
         try:
@@ -183,6 +186,24 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
             await storage.migration_queue.stop()
             outbox.flush()
             await afterwards.drain()
+
+
+@asynccontextmanager
+async def _open_limiter(settings: "Settings", outside: Outside) -> AsyncIterator["WindowLimiter"]:
+    """The counters of rate limits with those that the last process left; on leaving, they are safe on the disk."""
+    from keystead.limiters.counter_file import CounterFile
+    from keystead.limiters.slots import Slots
+    from keystead.limiters.syncing import Syncing
+    from keystead.limiters.windows import WindowLimiter
+
+    slots = Slots(CounterFile(settings.limits_file))
+    limiter = WindowLimiter(slots, outside.clock.now_ms())
+    syncing = Syncing(slots, threads=outside.threads)
+    syncing.start()
+    try:
+        yield limiter
+    finally:
+        await asyncio.to_thread(syncing.stop)
 
 
 @asynccontextmanager
@@ -226,7 +247,9 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
             await asyncio.to_thread(transfer.stop)
 
 
-def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterwards") -> "Services":
+def _services(
+    storage: Storage, limiter: "WindowLimiter", log: VerificationRecords, afterwards: "Afterwards"
+) -> "Services":
     from keystead.http.problems import Problems
     from keystead.http.services import Services
     from keystead.service.access import Access
@@ -241,7 +264,7 @@ def _services(storage: Storage, log: VerificationRecords, afterwards: "Afterward
     from keystead.service.ratelimits import Ratelimits
     from keystead.service.verification import Verification
 
-    store, ids, limiter = storage.store, storage.ids, MemoryLimiter()
+    store, ids = storage.store, storage.ids
     changes = Changes(store, ids)
     bound = _guess_bound(storage.settings)
     return Services(

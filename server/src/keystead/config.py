@@ -230,6 +230,12 @@ class Settings(BaseSettings):
         default_factory=_beside_database("-spool"),
         shown="beside the database: `keystead-spool`",
     )
+    limits_file: AbsolutePath = _setting(
+        "File of the windows of rate limits that are open. On a local disk: what it holds is mapped into memory.",
+        _PATH,
+        default_factory=_beside_database("-limits"),
+        shown="beside the database: `keystead-limits`",
+    )
 
     encryption_key_file: AbsolutePath = _setting(
         "File of the keys that protect recoverable keys, base64, one a line, the first is current; made at "

@@ -1,4 +1,4 @@
-"""Counters in memory."""
+"""Counters of windows, in memory and in a file."""
 
 from collections import defaultdict
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.core.window import LimitDemand
-from keystead.limiters.memory import MemoryLimiter
+from keystead.limiters.windows import WindowLimiter
 
 DEMANDS = st.builds(
     LimitDemand,
@@ -21,7 +21,7 @@ DEMANDS = st.builds(
 @given(st.lists(st.tuples(DEMANDS, st.integers(-20, 30)), max_size=60))
 def test_no_window_admits_more_than_its_limit(calls: list[tuple[LimitDemand, int]]):
     """Each demand is judged by what its window has taken, wherever the clock goes, and reports it truly."""
-    limiter, now_ms, used = MemoryLimiter(), 1_000_000, defaultdict(int)
+    limiter, now_ms, used = WindowLimiter(), 1_000_000, defaultdict(int)
     for demand, step in calls:
         now_ms += step
         window = now_ms // demand.duration_ms
@@ -36,7 +36,7 @@ def test_no_window_admits_more_than_its_limit(calls: list[tuple[LimitDemand, int
 
 def test_demands_are_independent():
     """A limit that rejects does not give back what another one took (§4.4)."""
-    limiter = MemoryLimiter()
+    limiter = WindowLimiter()
     open_, closed = LimitDemand("a", "key_1", 5, 1000), LimitDemand("b", "key_1", 0, 1000)
     first = limiter.take([open_, closed], 0)
     assert [reading.accepted for reading in first] == [True, False]
@@ -45,7 +45,7 @@ def test_demands_are_independent():
 
 def test_expired_counters_are_forgotten():
     """Memory follows the windows in use, not the windows there have ever been."""
-    limiter = MemoryLimiter()
+    limiter = WindowLimiter()
     for number in range(20_000):
         limiter.take([LimitDemand("a", f"key_{number}", 5, 1000)], number * 100)
     assert len(limiter) < 1500
