@@ -141,8 +141,12 @@ class ServerProcess:
         self._port = 0
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self) -> Self:
-        """Start it and wait until it answers; after the first time on the same port."""
+    def start(self, **environment: str) -> Self:
+        """Start it and wait until it answers; after the first time on the same port.
+
+        `environment` changes the settings from now on.
+        """
+        self._environment |= environment
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("KEYSTEAD_")}
         with (self.folder / "server.log").open("a") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter with the test's arguments
