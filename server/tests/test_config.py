@@ -187,6 +187,7 @@ BAD_VALUES: list[tuple[str, Any]] = [
     ],
     *[("spool_folder", value) for value in ("", 5)],
     *[("limits_file", value) for value in ("", 5)],
+    *[("metrics", value) for value in ("", "maybe", 5)],
     *[("encryption_keys", value) for value in ("AAAA", f"{KEY},x", [KEY, KEY[:-4]], 5, "é")],
     *[("root_key", value) for value in ("", "two words", "schlüssel", "x" * 513, "tab\t")],
     *[("trusted_proxies", value) for value in ("10.0.0.1/8", "proxy.example", ["1.2.3.4/33"], 5)],

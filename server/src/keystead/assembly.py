@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from keystead.config import Settings
     from keystead.http.exchange import Lane
+    from keystead.http.metrics import MetricsPage, Numbers
     from keystead.http.outbox import Outbox
     from keystead.http.protocol import ProtocolFactory
     from keystead.http.services import Services
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from keystead.sinks.spool import Spool
     from keystead.sinks.transfer import Transfer
     from keystead.sinks.upkeep import Upkeep
+    from keystead.stores.cache import FencedCache
 
 _log = structlog.get_logger()
 
@@ -157,9 +160,15 @@ class Application:
 
     storage: Storage
     log: VerificationRecords
+    afterwards: "Afterwards"
     services: "Services"
     app: "Starlette"
     protocol: "ProtocolFactory"
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether something that was answered has not been recorded because storage took no writes."""
+        return self.log.spool.lost_events > 0 or self.afterwards.lost > 0
 
 
 @asynccontextmanager
@@ -177,11 +186,12 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
         afterwards = Afterwards(storage.store)
         services = _services(storage, limiter, log, afterwards)
         outbox = Outbox(log.spool.flush)
+        refusals = Counter[int]()
+        protocol = _protocol(storage.settings, services, outbox, refusals)
+        metrics = _metrics(storage, limiter, log, afterwards, protocol, refusals) if storage.settings.metrics else None
         storage.migration_queue.start()
         try:
-            yield Application(
-                storage, log, services, create_app(services), _protocol(storage.settings, services, outbox)
-            )
+            yield Application(storage, log, afterwards, services, create_app(services, metrics), protocol)
         finally:
             await storage.migration_queue.stop()
             outbox.flush()
@@ -299,7 +309,59 @@ def _guess_bound(settings: "Settings") -> "GuessBound | None":
     return GuessBound(settings.unknown_keys_per_minute, [str(network) for network in settings.unknown_keys_exempt])
 
 
-def _protocol(settings: "Settings", services: "Services", outbox: "Outbox") -> "ProtocolFactory":
+def _metrics(
+    storage: Storage,
+    limiter: "WindowLimiter",
+    log: VerificationRecords,
+    afterwards: "Afterwards",
+    protocol: "ProtocolFactory",
+    refusals: Counter[int],
+) -> "MetricsPage":
+    """The page of numbers; each is read where it is kept, when somebody asks."""
+    from keystead.http.metrics import MetricsPage
+
+    store = storage.store
+
+    def of_log() -> "Numbers":
+        lag = log.transfer.lag()
+        return {
+            "verification_events_transferred": lag.transferred_events,
+            "verification_log_waiting_bytes": lag.waiting_bytes,
+            "verification_log_corrupt_lines": lag.corrupt_lines,
+            "verification_log_corrupt_segments": lag.corrupt_segments,
+            "verification_log_torn_lines": lag.torn_lines,
+            "verification_log_failed_transfers": lag.failed_rounds,
+        }
+
+    def of_memory() -> "Numbers":
+        caches: dict[str, FencedCache[Any, Any]] = {"keys": store.cache, "namespaces": store.namespaces}
+        return {
+            "verification_events_recorded": log.spool.recorded_events,
+            "verification_events_dropped": log.spool.dropped_events,
+            "verification_events_buffered": log.spool.buffered_events,
+            "verification_log_buffered_bytes": log.spool.buffered_bytes,
+            "storage_commits": store.written.groups,
+            "storage_failed_commits": store.written.failed_groups,
+            "storage_changes": store.written.units,
+            "storage_spends": store.written.spends,
+            "storage_refusals": store.written.refused,
+            "audit_entries_waiting": afterwards.waiting,
+            "audit_entries_lost": afterwards.lost,
+            "cache_entries": {name: len(cache) for name, cache in caches.items()}
+            | {f"unknown_{name}": cache.absent_entries for name, cache in caches.items()},
+            "limit_counters": len(limiter),
+            "limit_counters_in_memory": limiter.counters_in_memory,
+            "http_connections": len(protocol.live),
+            "http_refusals": {str(status): count for status, count in sorted(refusals.items())},
+        }
+
+    return MetricsPage([of_memory, of_log], __version__)
+
+
+def _protocol(
+    settings: "Settings", services: "Services", outbox: "Outbox", refusals: Counter[int]
+) -> "ProtocolFactory":
+    """The connections' factory; `refusals` counts, by status, what HTTP itself refuses."""
     from keystead.http.limit_lane import LimitLane
     from keystead.http.limits import HttpLimits
     from keystead.http.operations import LIMIT, VERIFY_KEY
@@ -307,6 +369,7 @@ def _protocol(settings: "Settings", services: "Services", outbox: "Outbox") -> "
     from keystead.http.verify_lane import VerifyLane
 
     def refuse(status: int, message: str) -> tuple[bytes, bytes]:
+        refusals[status] += 1
         request_id = services.request_ids.next()
         body = services.problems.refusal(status, message, request_id)
         return body, b"unkey-request-id: %b\r\n" % request_id.encode("ascii")
@@ -328,7 +391,7 @@ def _protocol(settings: "Settings", services: "Services", outbox: "Outbox") -> "
 
 
 def serve(settings: "Settings") -> int:
-    """Run the server until it is told to stop; the exit code. Raises StartupError."""
+    """Run the server until it is told to stop; the exit code, 1 if something was lost. Raises StartupError."""
     import uvloop
 
     # What we make here (databases, spool, keys) is for the operator alone.
@@ -336,8 +399,7 @@ def serve(settings: "Settings") -> int:
     with DatabaseLock(settings.database_path) as lock:
         listener = _listen(settings)
         with listener:
-            uvloop.run(_serve(settings, lock, listener))
-    return 0
+            return 1 if uvloop.run(_serve(settings, lock, listener)) else 0
 
 
 @contextmanager
@@ -359,7 +421,8 @@ def offline(settings: "Settings") -> Iterator[Perform]:
         yield lambda name, arguments: runner.run(run(name, arguments))
 
 
-async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.socket) -> None:
+async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.socket) -> bool:
+    """Whether something that was answered is lost at the end, because storage took no writes."""
     from keystead.http.server import HttpServer
 
     async with open_storage(settings) as storage, open_application(storage) as application:
@@ -385,6 +448,7 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
             _log.info("stopped")
         finally:
             await control.stop()
+    return application.has_lost
 
 
 async def _make_first_root_key(storage: Storage) -> None:

@@ -333,6 +333,13 @@ class Settings(BaseSettings):
         shown="`console` on a terminal, else `json`",
         flag="--log-format",
     )
+    metrics: bool = _setting(
+        "Answers `GET /metrics`, to anybody who can reach the server: numbers of the whole server, no key and no id. "
+        "See [metrics](metrics.md).",
+        "`true` or `false`",
+        shown="`false`",
+        default=False,
+    )
     errors_docs_url: str = _setting(
         "Start of the link `error.docs`; the error's code is added after a slash.",
         "an http:// or https:// URL without a slash at its end",

@@ -57,7 +57,10 @@ METRICS = (
     Described("audit_entries_waiting", Kind.GAUGE, "Audit entries about limits on their way to storage."),
     Described("audit_entries_lost", Kind.COUNTER, "Audit entries about limits lost as storage took no writes."),
     Described("cache_entries", Kind.GAUGE, "What is held in memory of the database.", "cache"),
-    Described("limit_counters", Kind.GAUGE, "Counters of limits held in memory."),
+    Described("limit_counters", Kind.GAUGE, "Counters of rate limits."),
+    Described(
+        "limit_counters_in_memory", Kind.GAUGE, "Those whose file has no room: an end of the process loses them."
+    ),
     Described("http_connections", Kind.GAUGE, "Connections open."),
     Described("http_refusals", Kind.COUNTER, "Requests refused by HTTP itself, before any operation.", "status"),
 )

@@ -54,6 +54,11 @@ class WindowLimiter:
         """How many counters there are."""
         return len(self._places) + len(self._recovered)
 
+    @property
+    def counters_in_memory(self) -> int:
+        """How many of them an end of the process would lose, as their file has no room."""
+        return self._slots.counters_in_memory
+
     def _take(self, demand: LimitDemand, now_ms: int) -> LimitReading:
         window = window_at(now_ms, demand.duration_ms)
         counter = (demand.scope_id, demand.name, demand.duration_ms, window)
