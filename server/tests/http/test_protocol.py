@@ -284,12 +284,23 @@ def test_malformed_requests(bench: Any, request_: bytes, status: int, pieces: st
     assert len(client.answers()) == 1
 
 
-def test_refused_head_has_no_body(bench: Any) -> None:
-    """A refused HEAD is answered without body, but with its length."""
-    client = bench.connect().send(b"HEAD / HTTP/1.1\r\n\r\n")
+@pytest.mark.parametrize(
+    "malformed", [b"\r\n", b"Host: a\r\nA: \0\r\n\r\n", b"Host: a\r\nA : b\r\n\r\n", b"A: " + LONG]
+)
+def test_refused_head_has_no_body(bench: Any, malformed: bytes) -> None:
+    """A refused HEAD is answered without body, but with its length, wherever in the header the fault is."""
+    client = bench.connect().send(b"HEAD / HTTP/1.1\r\n" + malformed)
     (answer,) = client.answers(without_body=(0,))
-    assert answer.status == 400
+    assert answer.status in (400, 431)
     assert int(answer.headers["content-length"]) > 0
+
+
+def test_refusal_behind_a_head_has_a_body(bench: Any) -> None:
+    """What is refused before its method is known is answered with a body, also after a HEAD."""
+    client = bench.connect().send(get(b"/x", method=b"HEAD") + b"\x16\r\n\r\n")
+    first, second = client.answers(without_body=(0,))
+    assert (first.status, second.status) == (200, 400)
+    assert second.json["error"]["message"]
 
 
 def test_large_chunked_body(make_bench: Any) -> None:

@@ -605,11 +605,15 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Queue the end of the connection: a refusal in place of the request being parsed."""
-        request = self._request if self._flags & _MIDWAY else None
-        has_body = request is None or request.method != b"HEAD"
+        is_head = self._flags & _MIDWAY and self._method_so_far() == b"HEAD"
         self._drop_partial_request()
-        self._queue.append(_Refusal(status, message, has_body=has_body))
+        self._queue.append(_Refusal(status, message, has_body=not is_head))
         self._flags |= _ENDING | _QUEUED
+
+    def _method_so_far(self) -> bytes | None:
+        # Before the target the parser still holds the method of the request before.
+        method: bytes | None = self._parser.get_method() if self._target else None
+        return method
 
     def _drop_partial_request(self) -> None:
         self._flags &= ~_MIDWAY
