@@ -32,16 +32,24 @@ def check_query(query: Any, depth: int = 0) -> None:
     if depth == MAX_DEPTH:
         raise _malformed(f"a permission query may nest at most {MAX_DEPTH} levels deep")
     for operand in operands:
-        check_query(operand, depth + 1)
+        if not isinstance(operand, str):
+            check_query(operand, depth + 1)
 
 
 def satisfies(held: frozenset[str], query: Any) -> bool:
     """Whether the `held` slugs satisfy a query that passed `check_query`."""
     if isinstance(query, str):
         return query in held
+    # Loops, because `all` and `any` would make a generator for every level, at twice the cost.
     if "and" in query:
-        return all(satisfies(held, operand) for operand in query["and"])
-    return any(satisfies(held, operand) for operand in query["or"])
+        for operand in query["and"]:  # noqa: SIM110
+            if not satisfies(held, operand):
+                return False
+        return True
+    for operand in query["or"]:  # noqa: SIM110
+        if satisfies(held, operand):
+            return True
+    return False
 
 
 def any_of(*slugs: str) -> tuple[str, ...]:
