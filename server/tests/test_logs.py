@@ -153,6 +153,24 @@ def test_a_message_stays_on_its_line() -> None:
     assert line.count("\n") == 1
 
 
+def test_no_text_steers_the_terminal() -> None:
+    """Text of strangers, in a message, a member or an error, can neither clear the screen nor begin a line."""
+    text = "x\x1b[2J\r\x9b1m\u2028y"
+
+    def write() -> None:
+        structlog.get_logger().info("first " + text, name=text)
+        logging.getLogger("library").info("second %s", text)
+        try:
+            raise ValueError(text)
+        except ValueError:
+            structlog.get_logger().exception("third")
+
+    shown = logged(write, log_format="console")
+    assert not set("\x1b\r\x9b\u2028") & set(shown)
+    assert shown.count("\\x1b[2J") >= 4
+    assert sum(line.startswith("20") for line in shown.splitlines()) == 3
+
+
 def test_configuring_again_replaces() -> None:
     """The last configuration counts, and lines are not doubled."""
     first = io.StringIO()

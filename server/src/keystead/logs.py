@@ -22,6 +22,9 @@ SECRET_MEMBERS = frozenset(
 
 # The characters of RFC 6750 `b64token`; a text behind "Bearer" that is none can't be a credential.
 _BEARER = re.compile(r"(\bbearer\s+)[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
+# Control characters, and what else ends a line; a traceback has lines of its own.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS_IN_LINES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET_NAMES = frozenset(name.replace("_", "") for name in SECRET_MEMBERS)
 
 
@@ -59,6 +62,7 @@ def configure(level: str = "info", log_format: str = "json", stream: TextIO | No
                 # Before `redact`, so that the traceback's text is looked at too.
                 structlog.processors.format_exc_info,
                 redact,
+                *([] if log_format == "json" else [_escape_controls]),
                 _renderer(log_format, stream),
             ],
         )
@@ -68,6 +72,21 @@ def configure(level: str = "info", log_format: str = "json", stream: TextIO | No
     logging.getLogger("sqlalchemy").setLevel(logging.WARNING)
     # Its "info" tells of plugins being set up; that a migration ran, `stores.migrate` says itself.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _escape_controls(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor for terminals: no text can end its line or steer the terminal. JSON does so by itself.
+
+    The renderer escapes the values of members; the message and the traceback it writes as they are.
+    """
+    event["event"] = _CONTROLS.sub(_escaped, str(event["event"]))
+    if "exception" in event:
+        event["exception"] = _CONTROLS_IN_LINES.sub(_escaped, str(event["exception"]))
+    return event
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode("ascii")
 
 
 def _renderer(log_format: str, stream: TextIO) -> structlog.typing.Processor:

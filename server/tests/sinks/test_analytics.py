@@ -549,3 +549,14 @@ def die(process: Process, step: str | tuple[str, int]) -> int:
     with contextlib.suppress(Killed):
         process.transfer.transfer_once()
     return 0
+
+
+def test_failures_do_not_tell_what_customers_wrote(tmp_path: Path) -> None:
+    """The message of a failed statement, which goes to the log, holds none of its parameters."""
+    engine = open_engine(tmp_path / "analytics.db")
+    try:
+        with engine.connect() as connection, pytest.raises(sa.exc.OperationalError) as failure:
+            connection.execute(sa.text("INSERT INTO nowhere VALUES (:tag)"), {"tag": "what a customer wrote"})
+        assert "what a customer wrote" not in str(failure.value)
+    finally:
+        engine.dispose()

@@ -42,7 +42,12 @@ def open_engine(file: Path, connect: Connect = connect_file) -> sa.Engine:
 
     The schema is brought up to date by `keystead.stores.migrate.upgrade(engine, tables.MIGRATIONS, tables.HEAD)`.
     """
-    engine = sa.create_engine(sa.URL.create("sqlite", database=str(file)), creator=lambda: connect(file))
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(file)),
+        creator=lambda: connect(file),
+        # Messages of failures are logged; the tags and ids in the parameters are customers' own.
+        hide_parameters=True,
+    )
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
