@@ -53,11 +53,20 @@ _BACKLOG = 2048
 
 
 @dataclass(frozen=True)
+class SystemCalls:
+    """The system calls by which files other than databases are changed: the verification log, the limits' counters."""
+
+    write: Callable[[int, bytes], int] = os.write
+    fsync: Callable[[int], None] = os.fsync
+    fdatasync: Callable[[int], None] = os.fdatasync
+    allocate: Callable[[int, int, int], None] = os.posix_fallocate
+
+
+@dataclass(frozen=True)
 class Outside:
     """What the server takes from the machine it runs on. A simulation gives its own (docs/simulation.md).
 
-    `random` gives so many unpredictable bytes; `monotonic_s` seconds that never go back, for what is told in the log;
-    `write` is the system call by which the verification log is written.
+    `random` gives so many unpredictable bytes, `monotonic_s` seconds that never go back, for what is told in the log.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -65,7 +74,7 @@ class Outside:
     monotonic_s: Callable[[], float] = time.monotonic
     threads: Threads = SYSTEM_THREADS
     connect: Connect = connect_file
-    write: Callable[[int, bytes], int] = os.write
+    calls: SystemCalls = field(default_factory=SystemCalls)
 
 
 @dataclass(frozen=True)
@@ -206,7 +215,7 @@ async def _open_limiter(settings: "Settings", outside: Outside) -> AsyncIterator
     from keystead.limiters.syncing import Syncing
     from keystead.limiters.windows import WindowLimiter
 
-    slots = Slots(CounterFile(settings.limits_file))
+    slots = Slots(CounterFile(settings.limits_file, allocate=outside.calls.allocate, sync=outside.calls.fdatasync))
     limiter = WindowLimiter(slots, outside.clock.now_ms())
     syncing = Syncing(slots, threads=outside.threads)
     syncing.start()
@@ -236,7 +245,8 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
             segment_bytes=settings.spool_segment_bytes,
             max_buffered_bytes=settings.spool_buffer_bytes,
             clock=outside.clock,
-            write=outside.write,
+            write=outside.calls.write,
+            fsync=outside.calls.fsync,
             threads=outside.threads,
         )
         closing.callback(spool.close)
@@ -387,7 +397,14 @@ def _protocol(
         VERIFY_KEY.path.encode(): VerifyLane(services),
         LIMIT.path.encode(): LimitLane(services),
     }
-    return ProtocolFactory(lanes, outbox, refuse, limits=limits, forwarded=_forwarded(settings))
+    return ProtocolFactory(
+        lanes,
+        outbox,
+        refuse,
+        limits=limits,
+        forwarded=_forwarded(settings),
+        wall_clock=lambda: services.clock.now_ms() / 1000,
+    )
 
 
 def serve(settings: "Settings") -> int:

@@ -248,14 +248,13 @@ def test_lines_lost_at_close_are_reported(tmp_path: Path, disk: Disk) -> None:
     assert content(tmp_path) == [b"one\ntw"]
 
 
-def test_a_disk_that_can_not_sync_does_not_stop_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_can_not_sync_does_not_stop_the_end(tmp_path: Path) -> None:
     """When the last sync fails the server's end goes on, and the log says so."""
-    spool = Spool(tmp_path)
 
     def fail(_fd: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fsync", fail)
+    spool = Spool(tmp_path, fsync=fail)
     with capture_logs() as logs:
         spool.close()
     assert [entry["event"] for entry in logs] == ["verification_log_not_synced"]

@@ -31,8 +31,8 @@ _WRITE_BYTES = 1024 * 1024
 class Spool:
     """Appends encoded events to the newest segment in a folder; each start begins a new one.
 
-    `write` is the system call, replaceable so that tests can fill the disk. Any thread may call any method, but
-    `record` and `flush` are made for one, the event loop's.
+    `write` and `fsync` are the system calls, replaceable so that tests can fill the disk. Any thread may call any
+    method, but `record` and `flush` are made for one, the event loop's.
 
     Raises StartupError when the folder cannot be written.
     """
@@ -48,6 +48,7 @@ class Spool:
         max_buffered_bytes: int = 64 * 1024 * 1024,
         clock: Clock | None = None,
         write: Callable[[int, bytes], int] = os.write,
+        fsync: Callable[[int], None] = os.fsync,
         threads: Threads = SYSTEM_THREADS,
     ) -> None:
         self.folder = folder
@@ -55,6 +56,7 @@ class Spool:
         self._max_buffered_bytes = max_buffered_bytes
         self._clock = clock or SystemClock()
         self._write = write
+        self._fsync = fsync
         self._lines: list[bytes] = []
         self.record = self._lines.append
         self._chunks: deque[bytes] = deque()  # more than one only while the disk takes no writes
@@ -135,7 +137,7 @@ class Spool:
             while self._unsynced:
                 # One that is gone was transferred and deleted before it was our turn.
                 with contextlib.suppress(FileNotFoundError):
-                    _sync(segments.path_of(self.folder, self._unsynced[0]))
+                    self._sync(segments.path_of(self.folder, self._unsynced[0]))
                 del self._unsynced[0]
 
     def close(self) -> None:
@@ -155,7 +157,7 @@ class Spool:
             self._unsynced.append(self._segment)
         try:
             self.sync_finished()
-            _sync(self.folder)
+            self._sync(self.folder)
         except OSError as error:
             _log.error("verification_log_not_synced", error=str(error), folder=str(self.folder))
 
@@ -252,11 +254,10 @@ class Spool:
         path = segments.path_of(self.folder, number)
         return number, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
-
-def _sync(path: Path) -> None:
-    # Without waiting, should somebody have put a pipe in its place.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    def _sync(self, path: Path) -> None:
+        # Without waiting, should somebody have put a pipe in its place.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            self._fsync(fd)
+        finally:
+            os.close(fd)
