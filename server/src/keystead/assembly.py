@@ -414,9 +414,21 @@ def serve(settings: "Settings") -> int:
     # What we make here (databases, spool, keys) is for the operator alone.
     os.umask(0o077)
     with DatabaseLock(settings.database_path) as lock:
+        _warn_of_open_files(settings)
         listener = _listen(settings)
         with listener:
             return 1 if uvloop.run(_serve(settings, lock, listener)) else 0
+
+
+def _warn_of_open_files(settings: "Settings") -> None:
+    """Say what others on the machine may open: what was copied here, from a backup perhaps, kept its mode."""
+    for path in (settings.database_path, settings.analytics_database, settings.spool_folder):
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            continue  # not made yet; whatever else is the matter, opening it says
+        if mode & 0o077:
+            _log.warning("open_to_others", path=str(path), advice=f"chmod go= {path}")
 
 
 @contextmanager
