@@ -174,6 +174,16 @@ class Disk:
         """Of all files."""
         return sorted(self._files)
 
+    def copy(self, name: str, to: str) -> None:
+        """Another file with what processes see in the first; nothing if there is none."""
+        if name in self._files:
+            self._files[to] = File(to, syncs_folder=False)
+            self._files[to].data = bytearray(self._files[name].data)
+
+    def forget(self, name: str) -> None:
+        """Remove a file that no server knows of."""
+        self._files.pop(name, None)
+
     def read(self, file: File, offset: int, size: int, life: Life | None) -> bytes | None:
         """Up to `size` bytes; None when the process that asks is no more."""
         if life is not None and life.is_dead:
@@ -259,7 +269,7 @@ class Disk:
     def _begin(self, change: Change, name: str, life: Life | None, *details: object, grows: bool = False) -> Outcome:
         if life is not None and life.is_dead:
             return Outcome.DEAD
-        if not self._is_fiber():
+        if life is None or self._is_outside():
             return Outcome.DONE
         scheduler = self._scheduler
         if change is Change.SYNC:
@@ -267,8 +277,6 @@ class Disk:
             scheduler.pause(round(self.longest_sync_us * self._random.random() ** 3))
         else:
             scheduler.yield_()
-        if life is None:
-            return Outcome.DONE
         self.changes += 1
         scheduler.trace.add(scheduler.now_us, scheduler.current.name, change.value, name, *details)
         if self._crash_at is not None and self.changes >= self._crash_at and not life.is_dead:
@@ -291,11 +299,13 @@ class Disk:
         return self.failure_rate > 0 and self._random.random() < self.failure_rate
 
     def _step(self) -> bool:
-        return not self._is_fiber() or self._scheduler.yield_()
+        return self._is_outside() or self._scheduler.yield_()
 
-    def _is_fiber(self) -> bool:
+    def _is_outside(self) -> bool:
+        """Whether somebody asks who is no server: a look at the files from outside is one step."""
+        me = self._scheduler.current
         # A connection may be closed by the collector, on any thread.
-        return self._scheduler.current.ident == get_ident()
+        return me.life is None or me.ident != get_ident()
 
     def _note(self, *what: object) -> None:
         self._scheduler.trace.add(self._scheduler.now_us, "disk", *what)

@@ -21,8 +21,6 @@ _STEP_US = 5
 _WEIGHTS = (1, 1, 2, 8)
 """Some fibers are slow, so that orders turn up in which somebody waits for long."""
 
-_STACK_BYTES = 512 * 1024
-
 
 class LifeEnded(BaseException):
     """The process this code runs in has been killed; nothing it does from now on has an effect."""
@@ -47,7 +45,7 @@ class Life:
 class Fiber:
     """A thread under the scheduler; `life` is None for those that are no part of a server."""
 
-    __slots__ = ("baton", "ended", "error", "ident", "is_runnable", "joiners", "life", "name", "timer", "weight")
+    __slots__ = ("baton", "ended", "ident", "is_runnable", "joiners", "life", "name", "weight")
 
     def __init__(self, name: str, life: Life | None, weight: int) -> None:
         self.name = name
@@ -57,10 +55,8 @@ class Fiber:
         self.baton.acquire()
         self.is_runnable = True
         self.ended = False
-        self.error: BaseException | None = None
         self.joiners: list[Fiber] = []
         self.ident = 0
-        self.timer: Timer | None = None
 
 
 class Timer:
@@ -81,14 +77,15 @@ class Scheduler:
     """Made on the thread that becomes the first fiber, `main`, which belongs to no life.
 
     `stay` is the probability that a fiber goes on at a step without anybody else being considered: more of it is
-    faster, less of it interleaves more finely.
+    faster, less of it interleaves more finely. `failures` is where it tells of exceptions that nobody took.
     """
 
-    def __init__(self, random: Random, trace: Trace, stay: float) -> None:
+    def __init__(self, random: Random, trace: Trace, stay: float, failures: list[str]) -> None:
         self.now_us = 0
         self.trace = trace
         self._random = random
         self._stay = stay
+        self._failures = failures
         self._timers: list[Timer] = []
         self._order = 0
         self._runnable: list[Fiber] = []
@@ -168,16 +165,12 @@ class Scheduler:
     # ---- fibers and lives
 
     def start(self, target: Callable[[], None], name: str, life: Life | None) -> Fiber:
-        """A fiber that runs `target`; an exception that leaves it is kept as its `error`."""
+        """A fiber that runs `target`; an exception that leaves it is told to `failures`."""
         fiber = Fiber(name, life, self._random.choice(_WEIGHTS))
         if life is not None:
             life.fibers.append(fiber)
         self._runnable.append(fiber)
-        before = threading.stack_size(_STACK_BYTES)
-        try:
-            threading.Thread(target=self._run, args=(fiber, target), name=name, daemon=True).start()
-        finally:
-            threading.stack_size(before)
+        threading.Thread(target=self._run, args=(fiber, target), name=name, daemon=True).start()
         return fiber
 
     def join(self, fiber: Fiber) -> None:
@@ -217,7 +210,8 @@ class Scheduler:
         except LifeEnded:
             pass
         except BaseException as error:
-            fiber.error = error
+            if fiber.life is None or not fiber.life.is_dead:
+                self._failures.append(f"{fiber.name} ended: {error!r}")
         self._end(fiber)
 
     def _end(self, fiber: Fiber) -> None:

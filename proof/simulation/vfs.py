@@ -167,15 +167,19 @@ class Vfs:
             raise Unsupported("SQLite refuses another file system")
 
     def mount(
-        self, disk: Disk, scheduler: Scheduler, now_ms: Callable[[], int], randbytes: Callable[[int], bytes]
-    ) -> list[str]:
-        """Serve this disk from now on. The list tells what has gone wrong in the file system itself."""
+        self,
+        disk: Disk,
+        scheduler: Scheduler,
+        now_ms: Callable[[], int],
+        randbytes: Callable[[int], bytes],
+        failures: list[str],
+    ) -> None:
+        """Serve this disk from now on. `failures` is where it tells what goes wrong in the file system itself."""
         self._disk, self._scheduler, self._now_ms, self._randbytes = disk, scheduler, now_ms, randbytes
+        self._broken = failures
         self._locks.clear()
         self._shms.clear()
-        self._broken = []
         self._seed_sqlite()
-        return self._broken
 
     def connect(self, path: Path) -> sqlite3.Connection:
         """A connection to the file of that name on the mounted disk: as `keystead.connect.connect_file`."""

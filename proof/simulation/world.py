@@ -17,9 +17,11 @@ time work); no crash of the server touches them. `world.run` raises what they ra
 import asyncio
 import gc
 import logging
+import sqlite3
 import tempfile
 from collections import deque
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -31,6 +33,7 @@ import structlog
 from keystead.assembly import Application, Outside
 from keystead.config import Settings
 from proof.simulation.disk import Disk
+from proof.simulation.files import Files
 from proof.simulation.loop import SimLoop
 from proof.simulation.network import ClientConnection, SimTransport
 from proof.simulation.scheduler import Life, Scheduler
@@ -44,8 +47,13 @@ T = TypeVar("T")
 START_MS = 1_767_225_630_000
 """What the server's clock shows when a world begins: 2026-01-01T00:00:30Z."""
 
+DATABASE = "keystead.db"
+ANALYTICS = "keystead-analytics.db"
+"""Names of the databases on the disk."""
+
 ROOT_KEY = "keystead_root_key_of_the_simulation"
 
+_COPY = "copy-to-look-at"
 _KEPT_STEPS = 4_000
 _KEPT_LINES = 500
 
@@ -94,21 +102,33 @@ class World:
         chances = Random(f"{seed} chances")
         drawn_stay, drawn_latency = chances.choice((0.0, 0.5, 0.9)), chances.choice((0, 200, 5_000))
         self.trace = Trace(_KEPT_STEPS)
-        self.scheduler = Scheduler(Random(f"{seed} scheduler"), self.trace, drawn_stay if stay is None else stay)
-        self.clock = WorldClock(self.scheduler)
         self.failures: list[str] = []
         """What must not happen, whatever the faults: exceptions that nobody took."""
+        self.scheduler = Scheduler(
+            Random(f"{seed} scheduler"), self.trace, drawn_stay if stay is None else stay, self.failures
+        )
+        self.clock = WorldClock(self.scheduler)
         self.logs: deque[dict[str, Any]] = deque(maxlen=_KEPT_LINES)
         """The last lines of the server's log."""
         self.disk = Disk(self.scheduler, Random(f"{seed} disk"), lambda power_loss: self.crash(power_loss=power_loss))
         self._network = Random(f"{seed} network")
         self._latency_us = drawn_latency if latency_us is None else latency_us
         self._split = split
-        self._settings = settings
         self._bytes = Random(f"{seed} bytes")
         threads = SimThreads(self.scheduler, None)
         self._outside = SimLoop(self.scheduler, None, threads.executor(2, "outside"), self._note_error)
-        self._folder = tempfile.TemporaryDirectory(prefix="keystead-simulation-")
+        memory = Path("/dev/shm")
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="keystead-simulation-", dir=memory if memory.is_dir() else None
+        )
+        self.settings = Settings(
+            database_url=str(self.folder / DATABASE),
+            **{"root_key": ROOT_KEY, **settings},
+        )
+        """The server's; replace them between two lives to start the next one with others."""
+        self._files = Files(
+            self.folder, self.settings.spool_folder, self.settings.limits_file, self.disk, Random(f"{seed} files")
+        )
         self._server: ServerLife | None = None
         self._ended: asyncio.Future[None] | None = None
         self._power_loss = False
@@ -134,7 +154,7 @@ class World:
         server = ServerLife(
             self.scheduler,
             life,
-            self._read_settings(),
+            self.settings,
             self._surroundings(life, connections),
             connections,
             self._note_error,
@@ -193,6 +213,22 @@ class World:
         self.trace.add(self.scheduler.now_us, "clock", by_ms)
         self.clock.offset_ms += by_ms
 
+    @contextmanager
+    def database(self, name: str = DATABASE) -> Iterator[sqlite3.Connection]:
+        """A connection to a copy of one of the databases as it is now, for looking at; the server notices nothing.
+
+        What is committed is in it, whether the server runs, has ended or was killed.
+        """
+        for suffix in ("", "-wal", "-journal"):
+            self.disk.copy(name + suffix, _COPY + suffix)
+        connection = self._vfs.connect(Path(_COPY))
+        try:
+            yield connection
+        finally:
+            connection.close()
+            for suffix in ("", "-wal", "-journal"):
+                self.disk.forget(_COPY + suffix)
+
     @property
     def now_ms(self) -> int:
         """What the server's wall clock shows."""
@@ -222,7 +258,8 @@ class World:
         gc.freeze()
         gc.disable()
         self._logging.begin()
-        self._vfs.mount(self.disk, self.scheduler, self.clock.now_ms, Random(f"{self.seed} sqlite").randbytes)
+        randbytes = Random(f"{self.seed} sqlite").randbytes
+        self._vfs.mount(self.disk, self.scheduler, self.clock.now_ms, randbytes, self.failures)
         return self
 
     def __exit__(
@@ -243,10 +280,6 @@ class World:
         self._outside._executor.shutdown()
         self._outside.close()
 
-    def _read_settings(self) -> Settings:
-        given = {"root_key": ROOT_KEY, **self._settings}
-        return Settings(database_url=str(self.folder / "keystead.db"), **given)
-
     def _surroundings(self, life: Life, connections: list[Any]) -> Outside:
         def connect(path: Path) -> Any:
             connection = self._vfs.connect(path)
@@ -259,13 +292,16 @@ class World:
             monotonic_s=lambda: self.scheduler.now_us / 1e6,
             threads=SimThreads(self.scheduler, life),
             connect=connect,
+            calls=self._files.calls(life),
         )
 
     def _bury(self, server: ServerLife, ended: "asyncio.Future[None]") -> None:
         self._vfs.bury(server.life)
+        self._files.bury()
         if self._power_loss:
             self._power_loss = False
             self.disk.lose_power()
+            self._files.lose_power()
 
         def forget() -> None:
             self._server = self._ended = None
