@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 SERVE_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
+SCALE_ARGS ?=
 
-.PHONY: serve test check format bench bench-client compare examples requirements clean
+.PHONY: serve test check format bench bench-client compare examples requirements clean soak scale
 
 serve: $(VENV)/.server  ## Start the server on an embedded database; prints its URL and, the first time, a root key.
 	@$(BIN)/keystead serve $(SERVE_ARGS)
@@ -38,6 +40,12 @@ compare: $(VENV)/.dev  ## Run the tests of behaviour against the published clien
 
 examples: $(VENV)/.dev  ## Run the fourteen examples of the client's documentation against a running server.
 	$(BIN)/python -m examples $(EXAMPLES_ARGS)
+
+soak: $(VENV)/.dev  ## Mixed traffic for SECONDS=60: throughput, latency and memory over time, every count compared at the end.
+	$(BIN)/python -m proof.soak --seconds $(or $(SECONDS),60) $(SOAK_ARGS)
+
+scale: $(VENV)/.dev  ## What ten million keys cost beside ten thousand; makes the databases first (12 GB, about 10 minutes).
+	$(BIN)/python -m proof.scale $(SCALE_ARGS)
 
 requirements: $(VENV)/.dev  ## Pin the newest allowed versions, with hashes.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade \

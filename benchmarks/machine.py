@@ -47,6 +47,12 @@ def cpu_s(pid: int) -> float:
     return own + sum(cpu_s(int(child)) for child in children)
 
 
+def process_cpu_s(pid: int) -> float:
+    """Seconds of processor time of a process with all its threads, without its children; to the nanosecond."""
+    # The number of a process's clock, as clock_getcpuclockid(3) makes it.
+    return time.clock_gettime(~pid << 3 | 2)
+
+
 def wait_until_quiet(pid: int, quiet_s: float = 1.2, patience_s: float = 30.0) -> None:
     """Return once the process has used next to nothing for `quiet_s`: what a load left behind belongs to its cost."""
     give_up = time.monotonic() + patience_s
