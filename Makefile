@@ -9,7 +9,7 @@ BENCH_ARGS ?=
 SOAK_ARGS ?=
 SCALE_ARGS ?=
 
-.PHONY: serve test check format bench bench-client compare examples requirements clean soak scale
+.PHONY: serve test check format bench bench-client compare examples full-disk requirements clean soak scale
 
 serve: $(VENV)/.server  ## Start the server on an embedded database; prints its URL and, the first time, a root key.
 	@$(BIN)/keystead serve $(SERVE_ARGS)
@@ -46,6 +46,9 @@ soak: $(VENV)/.dev  ## Mixed traffic for SECONDS=60: throughput, latency and mem
 
 scale: $(VENV)/.dev  ## What ten million keys cost beside ten thousand; makes the databases first (12 GB, about 10 minutes).
 	$(BIN)/python -m proof.scale $(SCALE_ARGS)
+
+full-disk: $(VENV)/.dev  ## Run a server on a small disk that fills, empties, and on which it is stopped and killed.
+	$(BIN)/python -m proof.full_disk --seconds $(or $(SECONDS),8)
 
 requirements: $(VENV)/.dev  ## Pin the newest allowed versions, with hashes.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade \
