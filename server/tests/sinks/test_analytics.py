@@ -321,6 +321,16 @@ def test_lag_tells_what_is_waiting(process: Process) -> None:
     assert process.transfer.lag() == Lag(3, 2, 0, 0, 0, line_bytes)
 
 
+def test_lag_sees_what_waits_behind_a_shortened_segment(tmp_path: Path, process: Process) -> None:
+    """When a loss of power cut off what was counted already, events of the next segment still count as waiting."""
+    send(process, event(), event())
+    process.transfer.transfer_once()
+    os.truncate(segments.path_of(process.spool.folder, process.spool.segment), 0)
+    process.spool.rotate()
+    send(process, event())
+    assert process.transfer.lag().waiting_bytes == len(event()) + 1
+
+
 def test_thread_transfers_and_stop_drains(tmp_path: Path, empty_database: Path) -> None:
     """The thread transfers by itself, and stopping counts everything flushed before, by whichever round."""
     shutil.copy(empty_database, tmp_path / "analytics.db")

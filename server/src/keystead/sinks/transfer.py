@@ -240,15 +240,16 @@ class Transfer:
         waiting_bytes = 0
         for number in segments.numbers_in(self._spool.folder):
             if number >= position.segment:
-                waiting_bytes += _size(self._spool, number)
-                waiting_bytes -= position.offset if number == position.segment else 0
+                counted = position.offset if number == position.segment else 0
+                # A loss of power may have cut off what was counted already.
+                waiting_bytes += max(_size(self._spool, number) - counted, 0)
         return Lag(
             recorded_events=self._spool.recorded_events,
             transferred_events=self._transferred_events,
             dropped_events=self._spool.dropped_events,
             corrupt_lines=self._corrupt_lines,
             corrupt_segments=self._corrupt_segments,
-            waiting_bytes=max(waiting_bytes, 0),
+            waiting_bytes=waiting_bytes,
             torn_lines=self._torn_lines,
             failed_rounds=self._failed_rounds,
         )
