@@ -1,34 +1,24 @@
 """The OpenAPI document and its page: complete, self-contained, and true of the running server."""
 
-import itertools
 import os
 import re
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
 import httpx
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import validate
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
-from keystead.contract.service import NoInput
 from keystead.core.errors import ErrorCode, Reason
 from keystead.http.openapi import document
 from keystead.http.operations import GET, OPERATIONS, Operation
 from keystead.testing.server import ServerInProcess
+from proof.fuzz.described import TRIALS, Described
+from proof.fuzz.scene import maker_of_things
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 NAMES = list(BY_NAME)
@@ -38,7 +28,7 @@ FURTHER_STATUSES = {
     "keys.whoami": {404},
     "keys.deleteKey": {404},
     "keys.createKey": {404, 409, 412},
-    "keys.verifyKey": {403},
+    "keys.verifyKey": {403, 429},
     "keys.updateKey": {404},
     "keys.updateRemaining": {404},
     "keys.getVerifications": {404},
@@ -157,6 +147,13 @@ def test_statuses(served: Any, name: str) -> None:
     assert set(entry(served, operation)["responses"]) == {str(status) for status in statuses}
 
 
+def test_retry_after(served: Any) -> None:
+    """A 429 may say when it is over, and no other answer does."""
+    for operation in OPERATIONS:
+        for status, response in entry(served, operation)["responses"].items():
+            assert ("Retry-After" in response["headers"]) is (status == "429")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_permissions(served: Any, name: str) -> None:
     """An operation names every permission string that lets a root key do it, and says when none is needed."""
@@ -249,127 +246,25 @@ def test_page_is_complete(page: Page, served: Any) -> None:
 
 # --- Whether it is true ---------------------------------------------------------------------------------------------
 
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-]
 EXAMPLES = 8
 
 
 @pytest.fixture(scope="module")
-def described() -> Any:
-    """The document as schemathesis reads it."""
-    return schemathesis.openapi.from_dict(document())
-
-
-CREATED = {
-    "externalId": "described",
-    "meta": {"plan": "pro"},
-    "roles": ["described"],
-    "permissions": ["described.read"],
-    "expires": 4_000_000_000_000,
-    "remaining": 2**31 - 1,
-    "refill": {"interval": "monthly", "amount": 100},
-    "ratelimit": {"limit": 2**31 - 1, "duration": 60_000},
-    "recoverable": True,
-    "environment": "live",
-    "name": "described",
-}
-KEPT = {"keys.createKey": {"roles", "permissions", "externalId"}, "identities.createIdentity": {"externalId"}}
-"""Operation → members that name no existing thing in it, and stay as generated."""
-
-ITEM = {"roles": ["described"], "permissions": ["described.read"], "remaining": 5, "refill": CREATED["refill"]}
-"""What is put into an item of an import: made-up names, or a refill of nothing, would end in 412 and 400."""
-
-
-@pytest.fixture(scope="module")
-def existing(http: httpx.Client) -> Callable[[], dict[str, Any]]:
-    """Makes one of everything and says its names: made-up ids alone would end in 404, and some were deleted before."""
-    numbers = itertools.count(1)
-
-    def make() -> dict[str, Any]:
-        def ask(operation: str, **members: Any) -> dict[str, Any]:
-            answer = http.post(f"/v1/{operation}", json=members)
-            assert answer.status_code == 200, answer.text
-            made: dict[str, Any] = answer.json()
-            return made
-
-        name = f"described.{next(numbers)}"
-        api = ask("apis.createApi", name=name, storeEncryptedKeys=True)
-        key = ask("keys.createKey", apiId=api["apiId"], **CREATED)
-        limit = {"identifier": name, "limit": 1, "duration": 60_000}
-        ask("ratelimits.limit", namespace=name, **limit)
-        ask("ratelimits.setOverride", namespaceName=name, **limit)
-        return {
-            "apiId": api["apiId"],
-            **ask("permissions.createPermission", name=name),
-            **ask("permissions.createRole", name=name),
-            **ask("identities.createIdentity", externalId=name),
-            "externalId": "described",
-            "permissions": [{"slug": "described.read"}, {}],
-            "roles": [{"name": "described"}],
-            "namespaceId": "",
-            "namespaceName": name,
-            "identifier": name,
-            **key,
-        }
-
-    return make
-
-
-def aim(name: str, request: Any, existing: dict[str, Any]) -> None:
-    """Make a generated request one about things that exist."""
-    if isinstance(request, list):
-        for item in request:
-            item["apiId"] = existing["apiId"]
-        items = request
-    else:
-        wanted = set(BY_NAME[name].request.__struct_encode_fields__) - KEPT.get(name, set())
-        request.update({member: value for member, value in existing.items() if member in wanted})
-        items = request["keys"] if name == "migrations.enqueueKeys" else []
-    for number, item in enumerate(items):
-        item.update(ITEM, plaintext=f"{existing['key']} {number}")
+def described(server: ServerInProcess, http: httpx.Client) -> Described:
+    """What tries the server's operations as the document describes them."""
+    return Described(server.url, maker_of_things(http))
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        pytest.param(name, mode, id=f"{name}-{mode.value}")
-        for name in NAMES
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-        # What takes nothing can not be asked wrongly.
-        if mode is GenerationMode.POSITIVE or BY_NAME[name].request is not NoInput
-    ],
+    ("operation", "mode"), [pytest.param(op, mode, id=f"{op.name}-{mode.value}") for op, mode in TRIALS]
 )
 def test_answers_are_as_described(
-    server: ServerInProcess, described: Any, existing: Callable[[], dict[str, Any]], name: str, mode: GenerationMode
+    server: ServerInProcess, described: Described, operation: Operation, mode: GenerationMode
 ) -> None:
     """Whatever is sent, the answer has a documented status and conforms to its schema, and is never a 5xx.
 
     Every second request is about things that exist, so that successes are among the answers.
     """
-    operation = BY_NAME[name]
-    statuses: Counter[int] = Counter()
-
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=described[operation.path][operation.method].as_strategy(generation_mode=mode))
-    def run(case: Any) -> None:
-        if mode is GenerationMode.POSITIVE and operation.request is not NoInput and sum(statuses.values()) % 2:
-            aim(name, case.query if operation.method == GET else case.body, existing())
-        answer = case.call(base_url=server.url, headers={"Authorization": f"Bearer {server.root_key}"})
-        statuses[answer.status_code] += 1
-        case.validate_response(answer, checks=CHECKS)
-
-    run()
+    statuses = described.statuses(operation, mode, f"Bearer {server.root_key}", number=1, examples=EXAMPLES)
     assert statuses[operation.success] or mode is GenerationMode.NEGATIVE, statuses
     assert statuses[400] or mode is GenerationMode.POSITIVE, statuses

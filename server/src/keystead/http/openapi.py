@@ -43,6 +43,11 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 16, "maxLength": 255, "pattern": "^[!-~]{16,255}$"},
 }
 
+_RETRY_AFTER = {
+    "description": "Seconds until the address is answered again, when too many unknown keys came from it.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+
 _EVERYWHERE = (ErrorCode.BAD_REQUEST, ErrorCode.INTERNAL_SERVER_ERROR)
 _WITH_ROOT_KEY = (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.TOO_MANY_REQUESTS)
 
@@ -171,10 +176,12 @@ def _responses(operation: Operation) -> dict[str, Any]:
                 "schema": {"type": "string"},
             }
         }
-    failures = {
+    failures: dict[str, dict[str, Any]] = {
         str(status): {"description": _MEANINGS[status], "content": {_JSON: {"schema": _schema(ErrorEnvelope)}}}
         for status in sorted(statuses)
     }
+    if "429" in failures:
+        failures["429"]["headers"] = {"Retry-After": _RETRY_AFTER}
     return {
         str(operation.success): _with_request_id(success),
         **{status: _with_request_id(f) for status, f in failures.items()},
