@@ -217,7 +217,8 @@ class Disk:
             if file.syncs_folder:
                 file.syncs_folder = False
                 self.sync_folder()
-        elif outcome is not Outcome.DEAD:
+        elif life is None or not life.is_dead:
+            # Of a process that was killed meanwhile the system goes on to keep what it has written.
             file.sync_partly(self._random)
         return outcome
 
