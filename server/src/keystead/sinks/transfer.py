@@ -140,7 +140,9 @@ class _Round:
 
     def _decode_line_by_line(self, chunk: Chunk) -> list[_Event]:
         events = []
-        for line in chunk.lines.removesuffix(b"\n").split(b"\n"):
+        for line in chunk.lines.split(b"\n"):
+            if not line.strip():  # says nothing and hides nothing
+                continue
             try:
                 events.append(_decoder.decode(line))
             except _UNDECODABLE as error:
