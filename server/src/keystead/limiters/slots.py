@@ -49,11 +49,13 @@ class Slots:
         return sum(used > 0 for chunk in self.chunks[first:] for used in chunk[::SLOT_WORDS].tolist())
 
     def occupy(self, digest: bytes, expires_ms: int, used: int, now_ms: int) -> int:
-        """Keep a new counter (a digest of 16 bytes, an expiry and a use in words of 63 bits); its place."""
+        """Keep a new counter, which `digest` (16 bytes) tells from all others; its place."""
         if self._chunks_in_memory and abs(now_ms - self._tried_ms) >= _TRY_EVERY_MS:
             self._move_into_file(now_ms)
         place = self._free.pop() if self._free else self._next_place(now_ms)
         chunk, at = self.chunks[place >> CHUNK_BITS], place & IN_CHUNK
+        if expires_ms > LARGEST_WORD:  # as of the longest durations
+            expires_ms = LARGEST_WORD
         # Killed in between, the slot is still a free one.
         _EXPIRY_AND_DIGEST.pack_into(chunk, (at + 1) * 8, expires_ms, digest)
         chunk[at] = used
@@ -90,13 +92,6 @@ class Slots:
             digests = chain.from_iterable(_DIGEST_ALONE.iter_unpack(data))
             yield list(compress(places, kept)), list(compress(expiries, kept)), list(compress(digests, kept))
         self._give_up_chunks(self._file, needed)
-
-    def digest(self, place: int) -> bytes:
-        """The digest of the counter there."""
-        digest: bytes = _EXPIRY_AND_DIGEST.unpack_from(self.chunks[place >> CHUNK_BITS], ((place & IN_CHUNK) + 1) * 8)[
-            1
-        ]
-        return digest
 
     def begin_anew(self, reason: UnreadableCounters) -> None:
         """Set aside the file whose counters could not be loaded; there are none then. Raises StartupError."""

@@ -7,16 +7,18 @@ Decisions are made from memory. What they store goes to `Slots`, which may lie i
 digest, and one that an earlier process left is recognised when it is asked for the first time.
 """
 
-from array import array
+import struct
 from collections.abc import Sequence
 from hashlib import blake2b
 from heapq import heappop, heappush
 
 from keystead.core.window import LimitDemand, LimitReading, accepts, reading, window_at
-from keystead.limiters.counter_file import CHUNK_WORDS, SLOT_WORDS, UnreadableCounters
-from keystead.limiters.slots import CHUNK_BITS, IN_CHUNK, LARGEST_WORD, Slots
+from keystead.limiters.counter_file import UnreadableCounters
+from keystead.limiters.slots import CHUNK_BITS, IN_CHUNK, Slots
 
 _Counter = tuple[str, str, int, int]
+
+_NUMBERS = struct.Struct("=qqq")
 
 _GRACE_MS = 60_000
 """How long an expired counter is kept, for clocks that are set back."""
@@ -33,15 +35,14 @@ class WindowLimiter:
         self._chunks = self._slots.chunks
         self._places: dict[_Counter, int] = {}
         self._recovered: dict[bytes, int] = {}
-        self._owners: list[_Counter | None] = []  # by slot; None for those that were not asked for since the start
-        # Windows of one duration end together, so there are few instants for many counters.
-        self._expiring: dict[int, array[int]] = {}
+        # Windows of one duration end together, so there are few instants for many counters. A digest stands for a
+        # counter that nobody had asked for yet.
+        self._expiring: dict[int, list[_Counter | bytes]] = {}
         self._instants: list[int] = []
         try:
             self._recover(now_ms)
         except UnreadableCounters as reason:
             self._recovered.clear()
-            self._owners.clear()
             self._expiring.clear()
             self._instants.clear()
             self._slots.begin_anew(reason)
@@ -76,66 +77,55 @@ class WindowLimiter:
 
     def _take_first(self, counter: _Counter, demand: LimitDemand, now_ms: int) -> LimitReading:
         """Answer for a counter that this process has not used yet."""
+        window = counter[3]
         digest = _digest(counter)
+        expires_ms = (window + 1) * demand.duration_ms
         if self._recovered:
             place = self._recovered.pop(digest, None)
             if place is not None:
-                self._own(place, counter)
+                self._places[counter] = place
+                self._expiring_at(expires_ms).append(counter)
                 return self._take(demand, now_ms)
         self._forget_expired(now_ms)
-        accepted, used, window = accepts(0, demand), 0, counter[3]
+        accepted, used = accepts(0, demand), 0
         if accepted and demand.cost:
             used = demand.cost
-            expires_ms = min((window + 1) * demand.duration_ms, LARGEST_WORD)
-            place = self._slots.occupy(digest, expires_ms, used, now_ms)
-            self._own(place, counter)
-            self._expire_at(expires_ms, place)
+            self._places[counter] = self._slots.occupy(digest, expires_ms, used, now_ms)
+            self._expiring_at(expires_ms).append(counter)
         return reading(demand, accepted, used, window)
 
-    def _own(self, place: int, counter: _Counter) -> None:
-        self._places[counter] = place
-        slot = place // SLOT_WORDS
-        if slot == len(self._owners):
-            self._owners.append(counter)
-        else:
-            self._owners[slot] = counter
-
-    def _expire_at(self, expires_ms: int, place: int) -> None:
-        places = self._expiring.get(expires_ms)
-        if places is None:
-            places = self._expiring[expires_ms] = array("q")
+    def _expiring_at(self, expires_ms: int) -> list[_Counter | bytes]:
+        expiring = self._expiring.get(expires_ms)
+        if expiring is None:
+            expiring = self._expiring[expires_ms] = []
             heappush(self._instants, expires_ms)
-        places.append(place)
+        return expiring
 
     def _forget_expired(self, now_ms: int) -> None:
         # Two for each new counter: the number kept follows the number in use, and no call pays for a sweep.
         for _ in range(2):
             if not self._instants or self._instants[0] + _GRACE_MS > now_ms:
                 return
-            places = self._expiring[self._instants[0]]
-            self._forget(places.pop())
-            if not places:
+            expiring = self._expiring[self._instants[0]]
+            self._forget(expiring.pop())
+            if not expiring:
                 del self._expiring[heappop(self._instants)]
 
-    def _forget(self, place: int) -> None:
-        slot = place // SLOT_WORDS
-        owner, self._owners[slot] = self._owners[slot], None
-        if owner is None:
-            self._recovered.pop(self._slots.digest(place), None)
-        else:
-            del self._places[owner]
-        self._slots.release(place)
+    def _forget(self, counter: _Counter | bytes) -> None:
+        # A digest that is not there any more is of a counter that was asked for: it expires under its name.
+        place = self._recovered.pop(counter, None) if isinstance(counter, bytes) else self._places.pop(counter)
+        if place is not None:
+            self._slots.release(place)
 
     def _recover(self, now_ms: int) -> None:
         for places, expiries, digests in self._slots.load(now_ms - _GRACE_MS):
             self._recovered.update(zip(digests, places, strict=True))
-            for place, expires_ms in zip(places, expiries, strict=True):
-                self._expire_at(expires_ms, place)
-        self._owners.extend([None] * (len(self._chunks) * CHUNK_WORDS // SLOT_WORDS))
+            for digest, expires_ms in zip(digests, expiries, strict=True):
+                self._expiring_at(expires_ms).append(digest)
 
 
 def _digest(counter: _Counter) -> bytes:
     scope_id, name, duration_ms, window = counter
     # The length says where the scope ends: no two counters are written alike.
-    text = f"{duration_ms}:{window}:{len(scope_id)}:{scope_id}{name}"
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    numbers = _NUMBERS.pack(duration_ms, window, len(scope_id))
+    return blake2b(numbers + (scope_id + name).encode("utf-8", "surrogatepass")).digest()[:16]
