@@ -9,7 +9,7 @@ BENCH_ARGS ?=
 SOAK_ARGS ?=
 SCALE_ARGS ?=
 
-.PHONY: serve test check format bench bench-client compare examples full-disk requirements clean soak scale
+.PHONY: serve test check format bench bench-client compare examples full-disk requirements clean soak scale fuzz
 
 serve: $(VENV)/.server  ## Start the server on an embedded database; prints its URL and, the first time, a root key.
 	@$(BIN)/keystead serve $(SERVE_ARGS)
@@ -40,6 +40,9 @@ compare: $(VENV)/.dev  ## Run the tests of behaviour against the published clien
 
 examples: $(VENV)/.dev  ## Run the fourteen examples of the client's documentation against a running server.
 	$(BIN)/python -m examples $(EXAMPLES_ARGS)
+
+fuzz: $(VENV)/.dev  ## CASES=100000 cases of hostile input: raw HTTP, cuts, lanes beside the router, every operation.
+	$(BIN)/python -m proof.fuzz --cases $(or $(CASES),100000) $(FUZZ_ARGS)
 
 soak: $(VENV)/.dev  ## Mixed traffic for SECONDS=60: throughput, latency and memory over time, every count compared at the end.
 	$(BIN)/python -m proof.soak --seconds $(or $(SECONDS),60) $(SOAK_ARGS)

@@ -1,0 +1,10 @@
+"""Hostile input: a hundred thousand cases that must neither break, nor stop, nor fool, nor bloat the server.
+
+* `grammar` makes streams of bytes: well-formed requests and what it mutates them into; `cases` cuts and ends them.
+* `reading` is the reference: how RFC 9112 reads a stream, strictly.
+* `answers` reads what came back, strictly; `judge` compares the two.
+* `conversation` holds the two ways to a server: the protocol class without sockets, and a process behind real ones.
+* `bodies` asks two servers in lockstep, one by the hot lanes, one by the router; `values` draws from wire types.
+* `operations` asks every operation with such values, `described` with what schemathesis makes of the OpenAPI document.
+* `__main__` is the command.
+"""
