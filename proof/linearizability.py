@@ -5,12 +5,13 @@ done in the order of these instants, every call gets the answer it got (Herlihy 
 Wing & Gong, "Testing and Verifying Concurrent Objects" (1993): take a call that no unexplained call precedes, do it to
 the state, go on; go back where an answer does not fit. What Lowe added in "Testing for linearizability" (2017) makes it
 fast: a configuration (set of explained calls, state) is never visited twice. Callers divide a history by object and ask
-for each alone, which is sound and which Porcupine (2017) showed to be what makes long histories feasible.
+for each alone, which is sound and which Porcupine (2017) showed to be what makes long histories feasible. And a call
+that changes nothing and fits now is taken now: wherever else an explanation has it, it can be moved here.
 
 Unanswered calls may have been done at any instant up to `Call.responded`, or never. Nothing here does I/O.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -36,13 +37,15 @@ class Call:
     """One call as its client saw it; instants are of one clock, in any unit.
 
     For an unanswered call, `responded` is the instant after which it can not happen any more: the end of the process
-    that it was sent to, or NEVER.
+    that it was sent to, or NEVER. Of calls with the same `connection`, which were sent one behind the other, an earlier
+    one in the history is done first, also where they overlap.
     """
 
     invoked: float
     responded: float
     request: Hashable
     answer: Hashable = UNANSWERED
+    connection: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,14 @@ def _line(call: Call) -> str:
 class _Event:
     """The invocation or the response of a call, in a list doubly linked in the order of time."""
 
-    __slots__ = ("after", "before", "call", "number", "response")
+    __slots__ = ("after", "before", "call", "is_last", "number", "predecessors", "response")
 
     def __init__(self, call: Call | None, number: int, response: "_Event | None") -> None:
         self.call = call
         self.number = number
         self.response = response  # of an invocation; None marks a response
+        self.predecessors = 0  # the calls that come first on the same connection, a bit for each
+        self.is_last = True  # on its connection
         self.before: _Event | None = None
         self.after: _Event | None = None
 
@@ -110,11 +115,15 @@ class _Event:
 
 @dataclass(frozen=True, slots=True)
 class _Step(Generic[State]):
-    """What to go back to: the invocation that was taken, and what was true before."""
+    """What to go back to: the invocation that was taken, and what was true before.
+
+    `is_final` when nothing else is worth trying at that point.
+    """
 
     invocation: _Event
     state: State
     explained: int
+    is_final: bool
     gave_up: bool
 
 
@@ -132,60 +141,83 @@ class _Search(Generic[State]):
         self._furthest_steps = -1
 
     def run(self) -> Violation | None:
-        event = self._head.after
+        tried = [self._next_steps()]
         while self._unexplained_answers:
-            if event is not None and event.response is not None:
-                event = self._head.after if self._take(event) else event.after
-            elif event is not None and self._give_up(event):
-                event = self._head.after
-            else:
-                event = self._go_back()
-                if event is None:
-                    return self._furthest
+            if any(attempt(event) for attempt, event in tried[-1]):
+                tried.append(self._next_steps())
+                continue
+            self._note_how_far()
+            tried.pop()
+            while self._go_back():
+                # Nothing else was worth trying there.
+                tried.pop()
+            if not tried:
+                return self._furthest
         return None
+
+    def _next_steps(self) -> Iterator[tuple[Callable[[_Event], bool], _Event]]:
+        """What can be tried next: the calls that no unexplained call precedes, most promising first."""
+        invocations = []
+        event = self._head.after
+        # What could have been next before the last call was given up was tried then: the order makes no difference.
+        earliest = self._steps[-1].invocation.call.responded if self._steps and self._steps[-1].gave_up else -NEVER
+        while event is not None and event.response is not None:
+            if event.call.invoked > earliest:
+                invocations.append(event)
+            event = event.after
+        # What has to be explained soonest comes first, what need not be explained at all last.
+        for invocation in sorted(invocations, key=_urgency):
+            yield self._take, invocation
+        if event is not None:
+            yield self._give_up, event
 
     def _take(self, invocation: _Event) -> bool:
         """Explain the call as the next one done, if its answer fits and that is not a known dead end."""
-        assert invocation.call is not None
-        state, answer = self._apply(self._state, invocation.call.request)
-        if invocation.call.answer is not UNANSWERED and answer != invocation.call.answer:
+        call = invocation.call
+        assert call is not None
+        if invocation.predecessors & ~self._explained:
             return False
-        return self._step(invocation, state, gave_up=False)
+        state, answer = self._apply(self._state, call.request)
+        if call.answer is not UNANSWERED and answer != call.answer:
+            return False
+        if state != self._state:
+            return self._step(invocation, state, is_final=False)
+        # What changes nothing and was not answered either explains nothing, unless something else had to wait for it.
+        is_answered = call.answer is not UNANSWERED
+        return (is_answered or not invocation.is_last) and self._step(invocation, state, is_final=is_answered)
 
     def _give_up(self, response: _Event) -> bool:
         """At the last instant at which an unanswered call could have been done: it never was."""
         assert response.call is not None
         if response.call.answer is not UNANSWERED:
             return False
-        return self._step(self._invocations[response.number], self._state, gave_up=True)
+        # The last resort: whatever else could have been next here has been tried.
+        return self._step(self._invocations[response.number], self._state, is_final=True, gave_up=True)
 
-    def _step(self, invocation: _Event, state: State, *, gave_up: bool) -> bool:
+    def _step(self, invocation: _Event, state: State, *, is_final: bool, gave_up: bool = False) -> bool:
         explained = self._explained | 1 << invocation.number
         if (explained, state) in self._seen:
             return False
         if len(self._seen) == self._max_configurations:
             raise TooManyConfigurations(f"more than {self._max_configurations} configurations")
         self._seen.add((explained, state))
-        self._steps.append(_Step(invocation, self._state, self._explained, gave_up))
+        self._steps.append(_Step(invocation, self._state, self._explained, is_final, gave_up))
         self._explained, self._state = explained, state
         invocation.unlink()
         invocation.response.unlink()  # type: ignore[union-attr]
         self._count(invocation, -1)
         return True
 
-    def _go_back(self) -> _Event | None:
-        """Undo the last step that has an alternative; the event to go on with, None when there is none."""
-        self._note_how_far()
-        while self._steps:
-            step = self._steps.pop()
-            step.invocation.response.relink()  # type: ignore[union-attr]
-            step.invocation.relink()
-            self._state, self._explained = step.state, step.explained
-            self._count(step.invocation, +1)
-            # Having given up was the last resort at that point.
-            if not step.gave_up and step.invocation.after is not None:
-                return step.invocation.after
-        return None
+    def _go_back(self) -> bool:
+        """Undo the last step; whether it left no alternative, so that the one before has to be undone too."""
+        if not self._steps:
+            return False
+        step = self._steps.pop()
+        step.invocation.response.relink()  # type: ignore[union-attr]
+        step.invocation.relink()
+        self._state, self._explained = step.state, step.explained
+        self._count(step.invocation, +1)
+        return step.is_final
 
     def _count(self, invocation: _Event, change: int) -> None:
         assert invocation.call is not None
@@ -206,12 +238,26 @@ class _Search(Generic[State]):
         self._furthest = Violation(tuple(done), self._state, tuple(stuck))
 
 
+def _urgency(invocation: _Event) -> tuple[bool, float]:
+    assert invocation.call is not None
+    return invocation.call.answer is UNANSWERED, invocation.call.responded
+
+
 def _linked(calls: Sequence[Call]) -> tuple[_Event, list[_Event]]:
     """The head of the list of all events, and the invocations by the number of their call."""
-    invocations, moments = [], []
+    invocations: list[_Event] = []
+    moments = []
+    sent: dict[Hashable, int] = {}
+    latest: dict[Hashable, _Event] = {}
     for number, call in enumerate(calls):
         response = _Event(call, number, None)
         invocation = _Event(call, number, response)
+        if call.connection is not None:
+            invocation.predecessors = sent.get(call.connection, 0)
+            sent[call.connection] = invocation.predecessors | 1 << number
+            if call.connection in latest:
+                latest[call.connection].is_last = False
+            latest[call.connection] = invocation
         invocations.append(invocation)
         # Of one instant the invocations come first: then the calls count as concurrent.
         moments += [((call.invoked, 0, number), invocation), ((call.responded, 1, number), response)]
