@@ -38,8 +38,10 @@ class Outcome(Enum):
     DONE = 0
     FAILED = 1
     FULL = 2
-    DEAD = 3
-    """The process that asked is no more."""
+    KILLED = 3
+    """It was under way when the process was killed."""
+    DEAD = 4
+    """The process that asks is no more."""
 
 
 @dataclass
@@ -188,7 +190,7 @@ class Disk:
         """Up to `size` bytes; None when the process that asks is no more."""
         if life is not None and life.is_dead:
             return None
-        if self._random.random() < _READS_SEEN and not self._step():
+        if self._random.random() < _READS_SEEN and not self.step():
             return None
         return bytes(file.data[offset : offset + size])
 
@@ -205,7 +207,7 @@ class Disk:
     def truncate(self, file: File, size: int, life: Life | None) -> Outcome:
         """Cut a file off, or leave it and fail."""
         outcome = self._begin(Change.TRUNCATE, file.name, life, size)
-        if outcome is Outcome.DONE:
+        if self._is_done(outcome):
             file.truncate(size)
         return outcome
 
@@ -217,7 +219,7 @@ class Disk:
             if file.syncs_folder:
                 file.syncs_folder = False
                 self.sync_folder()
-        elif life is None or not life.is_dead:
+        elif outcome is Outcome.FAILED:
             # Of a process that was killed meanwhile the system goes on to keep what it has written.
             file.sync_partly(self._random)
         return outcome
@@ -225,7 +227,7 @@ class Disk:
     def delete(self, name: str, life: Life | None, *, durably: bool) -> Outcome:
         """Remove a file, or leave it and fail."""
         outcome = self._begin(Change.DELETE, name, life)
-        if outcome is Outcome.DONE:
+        if self._is_done(outcome):
             file = self._files.pop(name)
             if not durably and file.durable is not None:
                 self._deleted[name] = file
@@ -260,10 +262,9 @@ class Disk:
         """How much of an interrupted write is done: often nothing or nearly all."""
         return min(size, max(0, self._random.choice((0, self._random.randrange(size + 1), size - 1))))
 
-    def step(self, *what: object) -> bool:
+    def step(self) -> bool:
         """A step that changes nothing, such as taking a lock; False when the life has ended."""
-        del what
-        return self._step()
+        return self._is_outside() or self._scheduler.yield_()
 
     # ---- inside
 
@@ -284,11 +285,14 @@ class Disk:
             self._crash_at = None
             self._on_crash(self._power_loss)
         if life.is_dead:
-            # It was under way when the process was killed.
-            return Outcome.FAILED
+            return Outcome.KILLED
         if self._fails(change, name):
             return Outcome.FAILED
         return Outcome.FULL if grows and self.is_full else Outcome.DONE
+
+    def _is_done(self, outcome: Outcome) -> bool:
+        """For changes of which no part can be done."""
+        return outcome is Outcome.DONE or (outcome is Outcome.KILLED and self._random.random() < 0.5)
 
     def _fails(self, change: Change, name: str) -> bool:
         for fault in self._faults:
@@ -298,9 +302,6 @@ class Disk:
                     self._faults.remove(fault)
                 return True
         return self.failure_rate > 0 and self._random.random() < self.failure_rate
-
-    def _step(self) -> bool:
-        return self._is_outside() or self._scheduler.yield_()
 
     def _is_outside(self) -> bool:
         """Whether somebody asks who is no server: a look at the files from outside is one step."""

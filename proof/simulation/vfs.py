@@ -408,6 +408,8 @@ class Vfs:
         slots = range(first, first + count)
         if flags & _SHM_UNLOCK:
             self._shm_unlock(handle, handle.shm, slots)
+            # The end of a transaction: what the others see from now on, before the caller knows.
+            self._disk.step()
             return _OK
         if _is_dead(handle) or not self._disk.step():
             return _IOERR_SHMLOCK

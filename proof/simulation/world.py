@@ -59,6 +59,17 @@ _KEPT_LINES = 500
 
 
 @cache
+def _leave_modules_alone() -> None:
+    # Looking at them again and again would take longer than the lives of the servers.
+    gc.freeze()
+
+
+def _tidy_memory() -> None:
+    gc.collect()
+    _leave_modules_alone()
+
+
+@cache
 def the_vfs() -> Vfs:
     """The file system under SQLite, of which a process has one. Raises vfs.Unsupported."""
     return Vfs()
@@ -254,8 +265,6 @@ class World:
 
     def __enter__(self) -> Self:
         # When memory is tidied must not depend on what the process did before.
-        gc.collect()
-        gc.freeze()
         gc.disable()
         self._logging.begin()
         randbytes = Random(f"{self.seed} sqlite").randbytes
@@ -271,7 +280,6 @@ class World:
             self._logging.end()
             self._folder.cleanup()
             gc.enable()
-            gc.unfreeze()
 
     def _end(self) -> None:
         self.crash()
@@ -305,7 +313,7 @@ class World:
 
         def forget() -> None:
             self._server = self._ended = None
-            gc.collect()
+            _tidy_memory()
             _resolve(ended)
 
         self._outside.call_soon_threadsafe(forget)
