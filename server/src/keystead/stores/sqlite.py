@@ -43,6 +43,7 @@ from keystead.stores.migrations import HEAD
 from keystead.stores.sql.touched import Touched
 from keystead.stores.sql.transaction import SqlTransaction
 from keystead.stores.verifiable import LookupRow, verifiable_key
+from keystead.stores.write_ahead_log import WriteAheadLog
 from keystead.threads import SYSTEM_THREADS, Queue, Threads
 
 T = TypeVar("T")
@@ -62,7 +63,8 @@ _PRAGMAS = (
     # FULL: a commit is on disk when it returns, which is what "acknowledged" promises.
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA cache_size=-65536",
+    # Of each of seven connections; what they read is mapped, or in the system's memory.
+    "PRAGMA cache_size=-16384",
     "PRAGMA mmap_size=1073741824",
     "PRAGMA temp_store=MEMORY",
 )
@@ -195,6 +197,7 @@ class SqliteStore:
         self.cache = KeyCache(max_cached_keys, max_cached_absent, threads)
         self.namespaces = NamespaceCache(max_cached_namespaces, max_cached_absent, threads)
         self._engine = _engine(path, connect)
+        self._write_ahead_log = WriteAheadLog(path)
         with _explained(path):
             _probe_writable(self._engine)
             upgrade(self._engine, Path(__file__).parent / "migrations", HEAD)
@@ -310,6 +313,7 @@ class SqliteStore:
                 if group:
                     touched = self._run_group(connection, group)
                     self._loop.call_soon_threadsafe(self._answer, group, touched)
+                    self._write_ahead_log.shorten(_driver(connection))
                 if closing:
                     return
 
