@@ -64,7 +64,7 @@ class Conversation(Protocol):
 class InMemory:
     """The protocol class of an application in this process and on this loop; time passes when told to."""
 
-    def __init__(self, application: Application, patience_s: float = 5.0) -> None:
+    def __init__(self, application: Application, patience_s: float = 20.0) -> None:
         """`patience_s` bounds every wait; no case comes near it unless something hangs."""
         of_app = application.protocol
         self._now_s = 1000.0
@@ -166,7 +166,7 @@ class InMemory:
 class OverSockets:
     """A server process; many conversations may be under way at once."""
 
-    def __init__(self, port: int, patience_s: float = 15.0) -> None:
+    def __init__(self, port: int, patience_s: float = 30.0) -> None:
         """`patience_s` bounds a conversation."""
         self._port = port
         self._patience_s = patience_s

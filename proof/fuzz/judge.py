@@ -36,6 +36,9 @@ class Judge:
         reading = self.read(stream)
         transcript = await self._conversation.talk(pieces, ending, wanted(reading))
         if transcript.hung:
+            if transcript.output and reading.end is End.REFUSED:
+                # It may go on waiting as it has accepted what it should have refused.
+                await self._judge(reading, transcript, ending)
             raise Violation(f"hung: {transcript.hung}; until then: {shown(transcript.output)}")
         if ending is Ending.RESET:
             return []

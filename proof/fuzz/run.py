@@ -17,6 +17,7 @@ from keystead import logs
 from keystead.assembly import Application, Outside, open_application, open_storage
 from keystead.clock import ManualClock
 from keystead.config import Settings
+from keystead.http.limits import HttpLimits
 from keystead.testing.server import NOW_MS, ServerProcess
 from proof.fuzz import grammar, operations
 from proof.fuzz.bodies import Lockstep
@@ -70,9 +71,9 @@ class Fuzz:
         self._folder = folder
         self._say = say
         self._memory_log = folder / "memory.log"
-        self._memory: InMemory
-        self._sockets: OverSockets
+        self._memory: InMemory | None = None
         self._operations: OverSockets
+        self._others: list[OverSockets] = []
         self._judges: dict[str, Judge] = {}
         self._lockstep: Lockstep
         self._described: Described
@@ -104,37 +105,49 @@ class Fuzz:
 
     async def run_one(self, number: int) -> Found:
         """Try one case alone."""
-        async with self._servers():
+        async with self._servers(KINDS[number % len(KINDS)]):
             await self._try_all([number])
             await self._look_after(f"case {number}")
         return self.found
 
     async def run_described(self, block: int) -> Found:
         """Try the cases of one block of schemathesis alone."""
-        async with self._servers():
+        async with self._servers("operations"):
             await asyncio.to_thread(self._try_described, [block])
         return self.found
 
     # ---- servers
 
     @asynccontextmanager
-    async def _servers(self) -> AsyncIterator[None]:
+    async def _servers(self, *kinds: str) -> AsyncIterator[None]:
+        """The servers that cases of these kinds need; all when no kind is named."""
         async with AsyncExitStack() as stack:
             log = stack.enter_context(self._memory_log.open("w"))
             previous = structlog.get_config()
             logs.configure("error", stream=log)
             stack.callback(lambda: structlog.configure(**previous))
-            application = await self._application(stack, "memory")
-            self._memory = InMemory(application)
-            await set_up(self._memory)
-            self._judges["memory"] = Judge(self._memory, application.protocol.limits)
-            await self._open_lockstep(stack)
-            raw = self._process(stack, "raw", _RAW_BOUND_MIB)
-            self._sockets = OverSockets(_port(raw))
-            await set_up(self._sockets)
-            self._judges["sockets"] = Judge(self._sockets, application.protocol.limits)
-            await self._open_operations(stack)
+            openings = {
+                ("raw", "split"): self._open_memory,
+                ("bodies",): self._open_lockstep,
+                ("sockets",): self._open_sockets,
+                ("operations",): self._open_operations,
+            }
+            for needed_for, open_servers in openings.items():
+                if not kinds or set(kinds) & set(needed_for):
+                    await open_servers(stack)
             yield
+
+    async def _open_memory(self, stack: AsyncExitStack) -> None:
+        application = await self._application(stack, "memory")
+        self._memory = InMemory(application)
+        await set_up(self._memory)
+        self._judges["memory"] = Judge(self._memory, application.protocol.limits)
+
+    async def _open_sockets(self, stack: AsyncExitStack) -> None:
+        sockets = OverSockets(_port(self._process(stack, "raw", _RAW_BOUND_MIB)))
+        await set_up(sockets)
+        self._judges["sockets"] = Judge(sockets, HttpLimits())
+        self._others.append(sockets)
 
     async def _application(self, stack: AsyncExitStack, name: str) -> Application:
         folder = self._folder / name
@@ -157,6 +170,7 @@ class Fuzz:
         http = stack.enter_context(httpx.Client(base_url=server.url, timeout=30, headers=headers))
         self._operations = OverSockets(_port(server), patience_s=60.0)
         await set_up(self._operations)
+        self._others.append(self._operations)
         self._make_things = maker_of_things(http)
         self._things = self._make_things()
         self._described = Described(server.url, self._make_things)
@@ -238,7 +252,7 @@ class Fuzz:
 
     async def _look_after(self, when: str) -> None:
         async def look() -> None:
-            for server in (self._memory, self._sockets, self._operations):
+            for server in self._talked_to():
                 await require_health(server)
             for watch in self._watches:
                 watch.require_silence()
@@ -253,15 +267,15 @@ class Fuzz:
     async def _require_nothing_left(self) -> None:
         # What a client did not wait for may still be on its way through storage.
         for _ in range(_MOST_LOOKS):
-            if not (left := self._memory.left_behind()):
+            if self._memory is None or not (left := self._memory.left_behind()):
                 return
             await asyncio.sleep(0.5)
         raise Violation(f"left behind: {', '.join(left)}")
 
     async def _look_at_the_end(self) -> None:
         async def look() -> None:
-            await require_no_trace(self._memory)
-            await require_no_trace(self._sockets)
+            for server in self._talked_to():
+                await require_no_trace(server)
             for watch in self._watches:
                 await watch.require_files_returned()
                 watch.require_bounds()
@@ -270,6 +284,9 @@ class Fuzz:
         if violation is not None:
             self._report_text(f"at the end: {violation}", "")
         self.found.raw_growth_mib, self.found.operations_growth_mib = (watch.growth_mib for watch in self._watches)
+
+    def _talked_to(self) -> list[InMemory | OverSockets]:
+        return [*([self._memory] if self._memory else []), *self._others]
 
     def _report(self, number: int, kind: str, text: str) -> None:
         self._report_text(f"case {number} ({kind}): {text}", f"--case {number}")
