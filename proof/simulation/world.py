@@ -257,6 +257,11 @@ class World:
         return server.application if server is not None and not server.life.is_dead else None
 
     @property
+    def open_files(self) -> int:
+        """Files of the databases that are open."""
+        return self._vfs.open_files
+
+    @property
     def folder(self) -> Path:
         """Where the server's real files are: the spool, the file of keys, the limiter's counters."""
         return Path(self._folder.name)
