@@ -11,8 +11,9 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -44,15 +45,7 @@ class Site:
         if alone:
             paths[f"KEYSTEAD_{alone.upper()}"] = full.folder / alone
         self.analytics = paths.get("KEYSTEAD_ANALYTICS_DATABASE", self.home / "keystead-analytics.db")
-        self.server = ServerProcess(
-            folder,
-            **{name: str(path) for name, path in paths.items()},
-            KEYSTEAD_ROOT_KEY=ROOT_KEY,
-            KEYSTEAD_METRICS="true",
-            KEYSTEAD_LOG_FORMAT="json",
-            KEYSTEAD_SPOOL_BUFFER_BYTES=str(buffer_bytes),
-            KEYSTEAD_ANALYTICS_INTERVAL_S="0.1",
-        ).start()
+        self.server = _server(folder, paths, buffer_bytes).start()
         self.books = Books(self.server.url, ROOT_KEY, seed)
 
     @property
@@ -252,24 +245,80 @@ def ended_on_it(seconds: float, seed: int) -> Books:
 
 def _start_on_full(here: Site) -> None:
     """Start on the full disk: it serves, or ends at once with one sentence and without a traceback."""
-    try:
-        here.server.start()
-    except RuntimeError as error:
-        text = str(error)
-        if "error: " not in text or "Traceback" in text:
-            here.violations.append(f"a start on the full disk ended with {text}")
-        # What it said on its end is no message of a running server.
-        log = here.server.folder / "server.log"
-        log.write_text("".join(line for line in log.read_text().splitlines(True) if not line.startswith("error: ")))
-        print(f"    a start on the full disk: {text.rpartition('error: ')[2].strip()}")
+    text = _start(here.server)
+    if text is None:
+        print("    a start on the full disk: serves")
+        here.work(0.5)
         return
-    print("    a start on the full disk: serves")
-    here.work(0.5)
+    if "error: " not in text or "Traceback" in text:
+        here.violations.append(f"a start on the full disk ended with {text}")
+    print(f"    a start on the full disk: {text.rpartition('error: ')[2].strip()}")
+
+
+def _start(server: ServerProcess) -> str | None:
+    """None if it serves, otherwise what it said."""
+    try:
+        server.start()
+    except RuntimeError as error:
+        # What it said at its end is no message of a running server.
+        log = server.folder / "server.log"
+        log.write_text("".join(line for line in log.read_text().splitlines(True) if not line.startswith("error: ")))
+        return str(error)
+    return None
+
+
+def _server(folder: Path, paths: Mapping[str, Path], buffer_bytes: int) -> ServerProcess:
+    return ServerProcess(
+        folder,
+        **{name: str(path) for name, path in paths.items()},
+        KEYSTEAD_ROOT_KEY=ROOT_KEY,
+        KEYSTEAD_METRICS="true",
+        KEYSTEAD_LOG_FORMAT="json",
+        KEYSTEAD_SPOOL_BUFFER_BYTES=str(buffer_bytes),
+        KEYSTEAD_ANALYTICS_INTERVAL_S="0.1",
+    )
+
+
+def begun_on_it(seconds: float, seed: int) -> Books:
+    """The very first start with hardly any room: it serves, or says in a sentence what it needs, never half of both."""
+    amounts = range(0, 2048, max(32, int(800 / seconds)))
+    served, last = 0, ""
+    for kibibytes in amounts:
+        with ExitStack() as closing:
+            folder = Path(tempfile.mkdtemp(prefix="keystead-full-disk-"))
+            closing.callback(shutil.rmtree, folder, ignore_errors=True)
+            disk = closing.enter_context(SmallDisk(folder / "disk", DISK_MEBIBYTES))
+            disk.leave(kibibytes * 1024)
+            server = _server(folder, {"KEYSTEAD_DATABASE_URL": disk.folder / "keystead.db"}, AMPLE_BUFFER)
+            closing.callback(server.__exit__, None, None, None)
+            text = _start(server)
+            if text is None:
+                served += 1
+            elif "error: " not in text or "Traceback" in text:
+                raise RuntimeError(f"a first start with {kibibytes} KiB ended with {text}")
+            else:
+                last = f"with {kibibytes} KiB: {text.rpartition('error: ')[2].strip()}"
+            disk.empty()
+            if text is not None:
+                server.start()
+            made = Books(server.url, ROOT_KEY, seed)
+            made.check(disk.folder, disk.folder / "keystead-analytics.db")
+            if made.violations:
+                return made
+    print(f"    {len(amounts)} first starts, {served} of them served; the last that did not, {last}")
+    return made
 
 
 Scenario = Callable[[float, int], Books]
 
-SCENARIOS: Sequence[Scenario] = (everything_on_it, memory_overflows, analytics_on_it, spool_on_it, ended_on_it)
+SCENARIOS: Sequence[Scenario] = (
+    everything_on_it,
+    memory_overflows,
+    analytics_on_it,
+    spool_on_it,
+    ended_on_it,
+    begun_on_it,
+)
 
 
 def run(scenarios: Sequence[Scenario], seconds: float, seed: int) -> int:
@@ -277,7 +326,12 @@ def run(scenarios: Sequence[Scenario], seconds: float, seed: int) -> int:
     total: Counter[str] = Counter()
     for number, scenario in enumerate(scenarios):
         print(f"{scenario.__name__}: {(scenario.__doc__ or '').partition(':')[0]}", flush=True)
-        books = scenario(seconds, seed + number)
+        try:
+            books = scenario(seconds, seed + number)
+        except Exception:  # a server that did not come back, say
+            traceback.print_exc()
+            print(f"full disk: {scenario.__name__} broke off; again with --seed {seed}")
+            return 1
         calls = sum(books.statuses.values())
         refused = sum(times for (_, status), times in books.statuses.items() if status == 503)
         total += Counter(calls=calls, refused=refused, events=books.events, lost=books.lost_events)

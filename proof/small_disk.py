@@ -56,13 +56,19 @@ class SmallDisk:
         self._filler.start()
         is_full.wait()
 
+    def leave(self, free_bytes: int) -> None:
+        """Take all that is free but so many bytes, once."""
+        room = os.statvfs(self.folder)
+        with (self.folder / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, room.f_bavail * room.f_bsize - free_bytes)
+
     def empty(self) -> None:
         """Give back what was taken."""
         self._is_emptied.set()
         if self._filler is not None:
             self._filler.join()
             self._filler = None
-            (self.folder / "filler").unlink()
+        (self.folder / "filler").unlink(missing_ok=True)
 
     def _keep_full(self, is_full: threading.Event) -> None:
         with (self.folder / "filler").open("ab", buffering=0) as filler:

@@ -125,6 +125,7 @@ class Afterwards:
         self._max_waiting = max_waiting
         self._retry_s = retry_s
         self._entries: list[AuditEntry] = []
+        self._under_way = 0
         self._task: asyncio.Task[None] | None = None
         self._is_failing = False
         self._draining = asyncio.Event()
@@ -134,12 +135,12 @@ class Afterwards:
 
     @property
     def waiting(self) -> int:
-        """Entries that are not yet being written."""
-        return len(self._entries)
+        """Entries that have not been written yet."""
+        return len(self._entries) + self._under_way
 
     def add(self, entry: AuditEntry) -> None:
         """Take charge of an entry; call on the event loop."""
-        if self._is_failing and len(self._entries) >= self._max_waiting:
+        if self._is_failing and self.waiting >= self._max_waiting:
             self._lose(1, entry.time_ms / 1000)
             return
         self._entries.append(entry)
@@ -157,11 +158,14 @@ class Afterwards:
         try:
             while self._entries:
                 entries, self._entries = self._entries, []
+                self._under_way = len(entries)
                 try:
                     await self._store.write(partial(_append, entries))
                     self._is_failing = False
                 except KeysteadError as failure:
                     await self._keep(entries, failure)
+                finally:
+                    self._under_way = 0
         finally:
             self._task = None
 
@@ -172,7 +176,7 @@ class Afterwards:
             _log.error("audit_entries_lost", entries=len(entries), lost_since_start=self.lost, error=failure.message)
             return
         self._is_failing = True
-        self._entries = entries + self._entries
+        self._entries, self._under_way = entries + self._entries, 0
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._draining.wait(), self._retry_s)
 
