@@ -1,8 +1,10 @@
 """The protocol under uvicorn, over real sockets."""
 
 import asyncio
+import contextlib
 import datetime
 import json
+import signal
 import socket
 import ssl
 import threading
@@ -20,7 +22,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
-from keystead.http.protocol import HttpLimits
+from keystead.http.outbox import Outbox
+from keystead.http.protocol import HttpLimits, ProtocolFactory
+from keystead.http.server import HttpServer
 
 
 def post(target: bytes, body: bytes = b"{}", headers: bytes = b"") -> bytes:
@@ -128,6 +132,38 @@ def test_graceful_shutdown(make_server: Any, read_to_end: Any, parse_answers: An
         assert answers[1].headers["connection"] == "close"
         busy.close()
         server.join()
+
+
+def test_nobody_is_answered_after_the_end() -> None:
+    """Who is still sending when the server is made to end at once is cut off, and not answered by half of a server."""
+    asyncio.run(_end_amid_a_request())
+
+
+async def _end_amid_a_request() -> None:
+    started: list[bytes] = []
+
+    def lane(exchange: Any, body: bytes) -> None:
+        started.append(body)
+        exchange.respond(200, b"{}")
+
+    factory = ProtocolFactory({b"/lane": lane}, Outbox(lambda: None), lambda status, message: (b"{}", b""))
+    server = HttpServer(Starlette(), factory, shutdown_timeout_s=60)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(post(b"/lane", b"whole"))
+        assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 ")
+        writer.write(post(b"/lane", b"in parts")[:-3])
+        while not any(connection._flags for connection in factory.live):
+            await asyncio.sleep(0)
+        for _ in range(2):
+            server.handle_exit(signal.SIGTERM, None)
+        await serving
+        writer.write(b"rts")
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    assert started == [b"whole"]
+    writer.close()
 
 
 async def _echo(request: Request) -> PlainTextResponse:

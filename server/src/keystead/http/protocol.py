@@ -777,6 +777,13 @@ class Connection(asyncio.Protocol):
             # No answer is on its way that lingering could save, and a restart must not wait for idle clients.
             self._hang_up(linger=False)
 
+    def cut_off(self) -> None:
+        """End the connection now: no request is started and no answer leaves any more."""
+        self._flags = _SHUT
+        self._queue.clear()
+        self._known = {}
+        self._transport.abort()
+
     # ---- the application's side
 
     def _start_app(self, request: _Request) -> None:

@@ -46,12 +46,19 @@ class HttpServer(uvicorn.Server):
             ssl_keyfile=key,
         )
         super().__init__(config)
+        self._protocol = protocol
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Open for requests, then tell."""
         await super().startup(sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Finish what was accepted; then cut off whoever is left, as what answers rest on is about to be closed."""
+        await super().shutdown(sockets)
+        for connection in tuple(self._protocol.live):
+            connection.cut_off()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
