@@ -40,6 +40,7 @@ _BATCH = 2000
 _AT_ONCE = 48
 _MOST_VIOLATIONS = 5
 _MOST_LOOKS = 10
+_LONGEST_DRIP = 2000
 _RAW_BOUND_MIB = 16.0
 _OPERATIONS_BOUND_MIB = 48.0
 
@@ -190,10 +191,7 @@ class Fuzz:
         for number in numbers:
             kind = KINDS[number % len(KINDS)]
             if kind == "sockets":
-                case = raw_case(self._seed, number)
-                # Time is real there, and silence would last for its time-outs.
-                case = replace(case, ending=Ending.EOF) if case.ending is Ending.SILENCE else case
-                waiting.append(self._try_raw(number, kind, case))
+                waiting.append(self._try_raw(number, kind, _socket_case(self._seed, number)))
             elif kind == "operations":
                 waiting.append(self._try_simply(number, kind, self._try_operation(number)))
             elif kind == "bodies":
@@ -242,7 +240,8 @@ class Fuzz:
             try:
                 statuses = self._described.statuses(operation, mode, authorization, number=number, examples=EXAMPLES)
                 self.found.counts["described"] += sum(statuses.values())
-                if "wrong" in str(authorization) and operation.authenticated and any(s < 300 for s in statuses):
+                is_stranger = authorization != _CREDENTIALS[0]
+                if is_stranger and operation.authenticated and any(status < 300 for status in statuses):
                     raise Violation(f"{operation.name} lets a stranger in: {statuses}")
             except Exception as error:
                 # schemathesis raises errors, and groups of errors, of its own.
@@ -294,6 +293,17 @@ class Fuzz:
     def _report_text(self, text: str, only: str) -> None:
         replay = f"python -m proof.fuzz --seed {self._seed} {only}".strip()
         self.found.violations.append(f"violation in {text}\nto see it again: {replay}")
+
+
+def _socket_case(seed: int, number: int) -> Case:
+    """A raw case for real sockets; one in ten drips byte by byte."""
+    case = raw_case(seed, number)
+    if case.ending is Ending.SILENCE:
+        # Time is real there, and silence would last for its time-outs.
+        case = replace(case, ending=Ending.EOF)
+    if number % (10 * len(KINDS)) == 0 and len(case.stream) <= _LONGEST_DRIP:
+        case = replace(case, cuts=tuple(range(len(case.stream))))
+    return case
 
 
 async def _violation_of(attempt: Coroutine[Any, Any, None]) -> str | None:

@@ -12,8 +12,6 @@ from proof.fuzz.answers import Asked, split_answers
 from proof.fuzz.conversation import Conversation, Ending, Wanted
 from proof.fuzz.violation import Violation, shown
 
-_ANALYTICS_OF = {"meta": {"plan": "pro"}, "name": "fuzz", "environment": "live"}
-
 
 async def call(server: Conversation, operation: str, members: Any = None, query: str = "") -> Any:
     """The answer of an operation that has to succeed; a GET when there are no members. Raises Violation."""
@@ -66,7 +64,7 @@ async def keys_of_all_kinds(server: Conversation) -> list[str]:
         {"ratelimit": {"limit": 1000, "duration": 60_000}, "remaining": 10_000},
         {"enabled": False},
         {"permissions": ["read"], "roles": [], "externalId": "customer"},
-        {"externalId": "customer", "ownerId": "customer", **_ANALYTICS_OF},
+        {"externalId": "customer", "meta": {"plan": "pro"}, "name": "fuzz", "environment": "live"},
     ]
     made = [await call(server, "keys.createKey", {"apiId": api_id, **kind}) for kind in kinds]
     return [grammar.GOOD_KEY, grammar.ROOT_KEY, "fuzz_unknown", *[key["key"] for key in made]]

@@ -14,11 +14,11 @@ from proof.fuzz import __main__ as command
 from proof.fuzz import grammar, operations
 from proof.fuzz.answers import ANY, split_answers
 from proof.fuzz.bodies import Lockstep
-from proof.fuzz.cases import Case, raw_case, shrink, split_case, try_case
+from proof.fuzz.cases import Case, raw_case, shrink, split_case, try_case, two_part_cuts
 from proof.fuzz.conversation import Ending, InMemory, Wanted
 from proof.fuzz.judge import Judge
 from proof.fuzz.reading import End, Reading, read
-from proof.fuzz.run import Found
+from proof.fuzz.run import KINDS, Found
 from proof.fuzz.scene import require_health, require_no_trace, set_up
 from proof.fuzz.violation import Violation
 from proof.fuzz.watch import Watch, require_no_errors
@@ -98,6 +98,13 @@ def test_same_case_for_the_same_number() -> None:
     assert split_case(7, 5) == split_case(7, 5)
     assert len({raw_case(7, number) for number in range(50)}) == 50
     assert len({raw_case(seed, 5) for seed in range(50)}) == 50
+
+
+def test_every_two_part_cut() -> None:
+    """A full run cuts each of the fixed streams in two at every byte."""
+    of_full_run = range(10, 97_500 // len(KINDS) * KINDS.count("split"), 2)
+    cuts = {(case.parts, case.cuts) for case in (split_case(7, number) for number in of_full_run)}
+    assert len(cuts) == two_part_cuts() > 5000
 
 
 def test_summary_tells_violations() -> None:
