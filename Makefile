@@ -8,8 +8,9 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 SOAK_ARGS ?=
 SCALE_ARGS ?=
+CRASH_ARGS ?=
 
-.PHONY: serve test check format bench bench-client compare examples full-disk requirements clean soak scale fuzz
+.PHONY: serve test check format bench bench-client compare examples full-disk requirements clean soak scale fuzz crash
 
 serve: $(VENV)/.server  ## Start the server on an embedded database; prints its URL and, the first time, a root key.
 	@$(BIN)/keystead serve $(SERVE_ARGS)
@@ -40,6 +41,9 @@ compare: $(VENV)/.dev  ## Run the tests of behaviour against the published clien
 
 examples: $(VENV)/.dev  ## Run the fourteen examples of the client's documentation against a running server.
 	$(BIN)/python -m examples $(EXAMPLES_ARGS)
+
+crash: $(VENV)/.dev  ## Kill a real server under load, RUNS=100 times, and compare what clients were told with what it knows.
+	$(BIN)/python -m proof.crash --runs $(or $(RUNS),100) $(CRASH_ARGS)
 
 fuzz: $(VENV)/.dev  ## CASES=100000 cases of hostile input: raw HTTP, cuts, lanes beside the router, every operation.
 	$(BIN)/python -m proof.fuzz --cases $(or $(CASES),100000) $(FUZZ_ARGS)

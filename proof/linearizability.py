@@ -135,7 +135,8 @@ class _Search(Generic[State]):
         self._max_configurations = max_configurations
         self._explained = 0  # a bit for each call
         self._unexplained_answers = sum(call.answer is not UNANSWERED for call in calls)
-        self._seen: set[tuple[int, State]] = set()
+        # With whether the last step was to give up: what may follow that is less.
+        self._seen: set[tuple[int, State, bool]] = set()
         self._steps: list[_Step[State]] = []
         self._furthest: Violation | None = None
         self._furthest_steps = -1
@@ -196,11 +197,12 @@ class _Search(Generic[State]):
 
     def _step(self, invocation: _Event, state: State, *, is_final: bool, gave_up: bool = False) -> bool:
         explained = self._explained | 1 << invocation.number
-        if (explained, state) in self._seen:
+        configuration = (explained, state, gave_up)
+        if configuration in self._seen:
             return False
         if len(self._seen) == self._max_configurations:
             raise TooManyConfigurations(f"more than {self._max_configurations} configurations")
-        self._seen.add((explained, state))
+        self._seen.add(configuration)
         self._steps.append(_Step(invocation, self._state, self._explained, is_final, gave_up))
         self._explained, self._state = explained, state
         invocation.unlink()

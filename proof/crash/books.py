@@ -80,13 +80,13 @@ class Books:
         self.repeated = 0
         self.compared_events = 0
         self.audit: dict[tuple[str, str], Count] = defaultdict(Count)
-        self._events: dict[str, dict[tuple[str, str], Count]] = {}
+        self.events: dict[str, dict[tuple[str, str], Count]] = {}
         self._markers: dict[str, dict[str, str]] = {}
         self._database = folder / "keystead.db"
         self._audit_found: Counter[tuple[str, str]] = Counter()
         self._audit_seq = 0
         self._unanswered: list[Said] = []
-        self._answered: list[Said] = []
+        self.answered: list[Said] = []
         self._calls = 0
 
     # --- Making the world
@@ -95,7 +95,7 @@ class Books:
         """An api whose verifications are counted in the ledger; its id."""
         api_id: str = client.post("apis.createApi", {"name": name, **members}).json["apiId"]
         self.audit["api.create", api_id].add(1)
-        self._events[api_id] = defaultdict(Count)
+        self.events[api_id] = defaultdict(Count)
         self._markers[api_id] = self.create_key(client, api_id)
         return api_id
 
@@ -109,7 +109,7 @@ class Books:
 
     def event(self, api_id: str, key_id: str, outcome: str) -> Count:
         """How often the key was verified with that outcome."""
-        return self._events[api_id][key_id, outcome]
+        return self.events[api_id][key_id, outcome]
 
     # --- What clients do
 
@@ -147,7 +147,7 @@ class Books:
             for event, object_id, entries in deed.audit:
                 self.audit[event, object_id].add(entries)
             if key is not None:
-                self._answered.append(Said(deed, key, answer.body))
+                self.answered.append(Said(deed, key, answer.body))
 
         return Request(deed.operation, deed.members, settle, key)
 
@@ -163,31 +163,31 @@ class Books:
 
     def compare(self, client: Connection, *, is_clean: bool) -> None:
         """Compare everything with a server that runs again; what it knows decides what was open. Raises Difference."""
-        self._repeat(client)
+        self.repeat(client)
         for page, _ in self.pages:
             page.compare(client, is_clean=is_clean)
-        for api_id in self._events:
-            self._compare_events(client, api_id, is_clean=is_clean)
-        self._compare_audit(is_clean=is_clean)
+        for api_id in self.events:
+            self.compare_events(client, api_id, is_clean=is_clean)
+        self.compare_audit(is_clean=is_clean)
 
     def compare_audit_from_the_start(self) -> None:
         """Read the whole audit log again: nothing that was there has gone. Raises Difference."""
         self._audit_seq = 0
         self._audit_found.clear()
-        self._compare_audit(is_clean=True)
+        self.compare_audit(is_clean=True)
 
-    def _repeat(self, client: Connection) -> None:
+    def repeat(self, client: Connection) -> None:
         """Ask again, twice, for what was not answered, and for some of what was: it is done once and said again."""
         for said in self._unanswered:
             first = self._say_again(client, said)
             expect(self._say_again(client, said).body == first.body, f"{said.deed.operation}: the answer has changed")
             said.deed.repeated(first.json)
-        remembered = self.random.sample(self._answered, min(len(self._answered), _REMEMBERED_ANSWERS))
+        remembered = self.random.sample(self.answered, min(len(self.answered), _REMEMBERED_ANSWERS))
         for said in remembered:
             expect(self._say_again(client, said).body == said.body, f"{said.deed.operation}: the answer has changed")
         self.repeated += len(self._unanswered) + len(remembered)
         self._unanswered = []
-        self._answered = remembered
+        self.answered = remembered
 
     def _say_again(self, client: Connection, said: Said) -> Answer:
         client.send(said.deed.operation, said.deed.members, idempotency_key=said.idempotency_key)
@@ -195,16 +195,17 @@ class Books:
         expect(answer.status == 200, f"{said.deed.operation} repeated: {answer.status} {answer.body!r}")
         return answer
 
-    def _compare_events(self, client: Connection, api_id: str, *, is_clean: bool) -> None:
+    def compare_events(self, client: Connection, api_id: str, *, is_clean: bool) -> None:
+        """Every answered verification is counted once, an unanswered one once or not. Raises Difference."""
         rows = self._counted_events(client, api_id)
-        events = self._events[api_id]
+        events = self.events[api_id]
         for key_id, outcome in list(events):
             found = rows.pop((key_id, outcome), 0)
             what = f"the number of verifications of {key_id} with {outcome}"
             events[key_id, outcome].settle(found, what, is_clean=is_clean)
         strays = {key: count for key, count in rows.items() if count}
         expect(not strays, f"verifications that nobody asked for: {strays}")
-        self.compared_events = sum(count.acknowledged for counts in self._events.values() for count in counts.values())
+        self.compared_events = sum(count.acknowledged for counts in self.events.values() for count in counts.values())
 
     def _counted_events(self, client: Connection, api_id: str) -> dict[tuple[str, str], int]:
         """(key, outcome) → number, as analytics has them once it has all there are."""
@@ -224,7 +225,8 @@ class Books:
             expect(time.monotonic() < deadline_s, "verifications are not counted")
             time.sleep(0.01)
 
-    def _compare_audit(self, *, is_clean: bool) -> None:
+    def compare_audit(self, *, is_clean: bool) -> None:
+        """Every acknowledged change has its entries. Raises Difference."""
         self._read_audit()
         for key, count in self.audit.items():
             count.settle(self._audit_found[key], f"the number of audit entries {key}", is_clean=is_clean)

@@ -112,12 +112,12 @@ class Crash:
 
     def kill_under_load(self) -> None:
         """`kill -9` at a random moment."""
-        self._load(self._kill)
+        self.load(self.kill)
         self._start_and_compare()
 
     def kill_while_starting(self) -> None:
         """`kill -9` under load, and of the next start or two somewhere on the way."""
-        self._load(self._kill)
+        self.load(self.kill)
         for _ in range(self.random.randint(1, 2)):
             _start_in_vain(self.server, self.random.random() * _START_S)
             self.kills += 1
@@ -128,10 +128,10 @@ class Crash:
         self.server.kill()
         self.kills += 1
         self.server.start(KEYSTEAD_ANALYTICS_INTERVAL_S="4")
-        self._load(self._kill)
+        self.load(self.kill)
         self.server.start(KEYSTEAD_ANALYTICS_INTERVAL_S="0.05")
         time.sleep(self.random.random() * 0.1)
-        self._kill()
+        self.kill()
         self._start_and_compare()
 
     def kill_while_stopping(self) -> None:
@@ -140,17 +140,17 @@ class Crash:
         def end() -> None:
             self._signal()
             time.sleep(self.random.random() * 0.3)
-            self._kill()
+            self.kill()
 
-        self._load(end)
+        self.load(end)
         self._start_and_compare()
 
     def kill_twice(self) -> None:
         """`kill -9` under load, and again right after the restart, before anything has been looked at."""
-        self._load(self._kill)
+        self.load(self.kill)
         self.server.start()
         time.sleep(self.random.random() * 0.05)
-        self._kill()
+        self.kill()
         self._start_and_compare()
 
     def stop_under_load(self) -> None:
@@ -167,7 +167,7 @@ class Crash:
                 read_all()
             self._wait_for_end()
 
-        lost = self._load(end)
+        lost = self.load(end)
         unheard = [call for call in lost if call.sent_s < signalled_s]
         expect(not unheard, f"sent before SIGTERM and not answered: {unheard}")
         self._start_and_compare(is_clean=True)
@@ -187,7 +187,7 @@ class Crash:
                 took_s = time.monotonic() - before_s
                 expect(took_s < _SECOND_SIGTERM_S, f"the end after the second SIGTERM took {took_s:.1f} s")
 
-        self._load(end)
+        self.load(end)
         self._start_and_compare()
 
     def kill_first_start(self) -> None:
@@ -205,12 +205,12 @@ class Crash:
         self.kills += 1
         check_files(folder, secrets_of(server.root_key))
         shutil.rmtree(folder)
-        self._load(self._kill)
+        self.load(self.kill)
         self._start_and_compare()
 
     def kill_during_history(self) -> None:
         """`kill -9` amid a history of a few hot keys, which goes on after the restart."""
-        self._history(self._kill, is_clean=False)
+        self._history(self.kill, is_clean=False)
 
     def stop_during_history(self) -> None:
         """SIGTERM amid a history, which goes on after the restart."""
@@ -223,7 +223,7 @@ class Crash:
 
     # --- Load
 
-    def _load(self, end: Callable[[], None]) -> list[Lost]:
+    def load(self, end: Callable[[], None]) -> list[Lost]:
         """Let the clients work until the server has been ended; what was not answered."""
         self.patient.begin(self.server.url, self.server.root_key)
         clients = Clients(self.server.url, self.server.root_key, self.books.programs(CONNECTIONS))
@@ -274,6 +274,8 @@ class Crash:
         Clients(self.server.url, self.server.root_key, programs).work(lambda: time.monotonic() > until_s)
         self.history_calls += history.calls
         for secret, found in history.violations().items():
+            calls = sorted(history.by_secret[secret], key=lambda call: call.invoked)
+            (self.folder / "history.txt").write_text("\n".join(map(str, calls)))
             raise Difference(f"{secret} has a history that is not linearizable: {found}")
 
     @contextmanager
@@ -319,7 +321,8 @@ class Crash:
     def _client(self) -> Connection:
         return Connection(self.server.url, self.server.root_key)
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """`kill -9`, now."""
         self.server.kill()
         self.kills += 1
 

@@ -37,18 +37,35 @@ def explained(calls: Sequence[Call], state: State = KEY) -> bool:
 def explained_by_trying_everything(calls: Sequence[Call], state: State) -> bool:
     """The definition itself: some order, with any of the unanswered calls left out, keeps time and fits the answers."""
     unanswered = [call for call in calls if call.answer is UNANSWERED]
+    position = {id(call): number for number, call in enumerate(calls)}
     for count in range(len(unanswered) + 1):
         for left_out in itertools.combinations(range(len(unanswered)), count):
             dropped = {id(unanswered[number]) for number in left_out}
-            if any(_fits(order, state) for order in itertools.permutations(c for c in calls if id(c) not in dropped)):
+            if any(_comes_before(calls, unanswered[number], dropped) for number in left_out):
+                continue
+            done = [call for call in calls if id(call) not in dropped]
+            if any(_fits(order, state, position) for order in itertools.permutations(done)):
                 return True
     return False
 
 
-def _fits(order: Sequence[Call], state: Any) -> bool:
+def _comes_before(calls: Sequence[Call], left_out: Call, dropped: set[int]) -> bool:
+    """Whether something that came later on the connection of a call that is left out is not."""
+    if left_out.connection is None:
+        return False
+    on_connection = [call for call in calls if call.connection == left_out.connection]
+    behind = on_connection[[id(call) for call in on_connection].index(id(left_out)) + 1 :]
+    return any(id(call) not in dropped and call.invoked <= left_out.responded for call in behind)
+
+
+def _fits(order: Sequence[Call], state: Any, position: dict[int, int]) -> bool:
     for number, call in enumerate(order):
-        if any(later.responded < call.invoked for later in order[number + 1 :]):
-            return False
+        for later in order[number + 1 :]:
+            if later.responded < call.invoked:
+                return False
+            is_pipelined = call.connection is not None and call.connection == later.connection
+            if is_pipelined and position[id(later)] < position[id(call)]:
+                return False
         state, answer = apply(state, call.request)
         if call.answer is not UNANSWERED and answer != call.answer:
             return False
@@ -255,4 +272,54 @@ def test_the_search_decides_as_the_definition_does(history: tuple[State, list[Ca
     if data.draw(st.booleans()):
         answers = data.draw(st.permutations([call.answer for call in calls]))
         calls = [Call(c.invoked, c.responded, c.request, a) for c, a in zip(calls, answers, strict=True)]
+    assert explained(calls, state) == explained_by_trying_everything(calls, state)
+
+
+KILLED = 100
+
+
+@st.composite
+def over_a_kill(draw: st.DrawFn) -> tuple[State, list[Call]]:
+    """Two connections with a few calls one behind the other, of which a kill leaves some unanswered; then two reads."""
+    first = draw(STATES)
+    state: Any = first
+    chains = {name: draw(st.lists(REQUESTS, max_size=3)) for name in ("one", "two")}
+    names = draw(st.permutations([name for name, chain in chains.items() for _ in chain]))[:4]
+    dead: set[str] = set()
+    calls = []
+    for number, name in enumerate(names):
+        request = chains[name].pop(0)
+        fate = draw(st.sampled_from(["answered", "answered", "not answered", "not done"]))
+        if name in dead and fate == "answered":
+            fate = "not answered"
+        if fate != "answered":
+            dead.add(name)
+        if fate == "not done" or f"{name} stands still" in dead:
+            dead.add(f"{name} stands still")
+            calls.append(Call(number, KILLED, request, UNANSWERED, name))
+            continue
+        state, answer = apply(state, request)
+        responded = KILLED if fate == "not answered" else number + draw(st.integers(0, 5)) + 0.5
+        told = UNANSWERED if fate == "not answered" else answer
+        calls.append(Call(draw(st.integers(0, number)), responded, request, told, name))
+    for number in range(2):
+        state, answer = apply(state, Verify(0))
+        calls.append(Call(KILLED + 1 + 2 * number, KILLED + 2 + 2 * number, Verify(0), answer))
+    return first, calls
+
+
+@given(over_a_kill(), st.data())
+@settings(max_examples=600, deadline=None)
+def test_the_search_decides_as_the_definition_does_over_a_kill(
+    history: tuple[State, list[Call]], data: st.DataObject
+) -> None:
+    """So it is with calls sent one behind the other, and those a kill left unanswered; unchanged they are accepted."""
+    state, calls = history
+    assert explained(calls, state)
+    answered = [number for number, call in enumerate(calls) if call.answer is not UNANSWERED]
+    answers = data.draw(st.permutations([calls[number].answer for number in answered]))
+    for number, answer in zip(answered, answers, strict=True):
+        calls[number] = Call(
+            calls[number].invoked, calls[number].responded, calls[number].request, answer, calls[number].connection
+        )
     assert explained(calls, state) == explained_by_trying_everything(calls, state)
