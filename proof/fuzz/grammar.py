@@ -347,20 +347,20 @@ def smuggling(rng: Random) -> bytes:
     shape = rng.randrange(6)
     if shape == 0:  # a length that is odd, absent or wrong
         draft.body = rng.choice([inside, draft.body + inside, b"0\r\n\r\n" + inside])
-        draft.framing = [b"%b: %b" % (rng.choice(LENGTH_NAMES), odd_length(rng, draft.body, inside))]
+        draft.framing = [b"%b: %b" % (_name(rng, LENGTH_NAMES), odd_length(rng, draft.body, inside))]
     elif shape == 1:  # two lengths
         draft.body += inside
         lengths = [b"%d" % rng.choice([0, len(draft.body), len(draft.body) - len(inside)]) for _ in range(2)]
-        draft.framing = [b"%b: %b" % (rng.choice(LENGTH_NAMES[:5]), length) for length in lengths]
+        draft.framing = [b"%b: %b" % (_name(rng, LENGTH_NAMES), length) for length in lengths]
     elif shape == 2:  # length and coding
         draft.body = chunked(rng, draft.body) + inside
         lengths = [rng.choice([b"0", b"%d" % len(draft.body), odd_length(rng, draft.body, inside)])]
-        draft.framing = [b"%b: %b" % (rng.choice(LENGTH_NAMES), length) for length in lengths]
-        draft.framing.append(b"%b: %b" % (rng.choice(CODING_NAMES), rng.choice(CODINGS)))
+        draft.framing = [b"%b: %b" % (_name(rng, LENGTH_NAMES), length) for length in lengths]
+        draft.framing.append(b"%b: %b" % (_name(rng, CODING_NAMES), rng.choice(CODINGS)))
         rng.shuffle(draft.framing)
     elif shape == 3:  # an odd coding
         draft.body = chunked(rng, rng.choice([draft.body, inside])) + rng.choice([b"", inside])
-        draft.framing = [b"%b: %b" % (rng.choice(CODING_NAMES), rng.choice(CODINGS))]
+        draft.framing = [b"%b: %b" % (_name(rng, CODING_NAMES), rng.choice(CODINGS))]
     elif shape == 4:  # odd chunks
         draft.framing = [b"Transfer-Encoding: chunked"]
         draft.body = odd_chunks(rng, rng.choice([draft.body, inside])) + rng.choice([b"", inside])
@@ -370,6 +370,11 @@ def smuggling(rng: Random) -> bytes:
     if rng.random() < 0.1:
         draft.version = b"HTTP/1.0"
     return draft.encode()
+
+
+def _name(rng: Random, names: list[bytes]) -> bytes:
+    """Mostly the right one: an odd name is refused before what it names is looked at."""
+    return names[0] if rng.random() < 0.7 else rng.choice(names)
 
 
 def odd_length(rng: Random, body: bytes, inside: bytes) -> bytes:
