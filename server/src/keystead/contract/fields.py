@@ -6,6 +6,7 @@ both are declared here as schema and checked by `content_check`; everything else
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -109,6 +110,11 @@ def content_check(kind: Any) -> Check:
 
     That is a text that is too short or too long, and a free-form member that is no object or too large.
     """
+    return _content_check(kind)
+
+
+@cache  # servers that start one after the other in one process need the same ones
+def _content_check(kind: Any) -> Check:
     return _compile(inspect.type_info(kind), {}) or (lambda _value, _path: None)
 
 

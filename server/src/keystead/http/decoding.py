@@ -6,6 +6,7 @@ literally by interoperability tests, the rest is for people.
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -119,6 +120,11 @@ def integer_rewriter(kind: Any) -> Rewrite:
     Everything else stays as it is; members that a `kind` has not are dropped. It works along the type, not the text:
     its effort does not depend on how deep the text is nested.
     """
+    return _integer_rewriter(kind)
+
+
+@cache  # servers that start one after the other in one process need the same ones
+def _integer_rewriter(kind: Any) -> Rewrite:
     return _rewriter(inspect.type_info(kind)) or (lambda text: text)
 
 
