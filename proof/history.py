@@ -23,6 +23,7 @@ from proof.one_key import (
     Delete,
     Rename,
     SetEnabled,
+    State,
     TopUp,
     Verified,
     Verify,
@@ -78,7 +79,8 @@ class History:
 
     def violations(self) -> dict[str, Violation]:
         """Secret → what can not be explained about it; empty when all is well."""
-        found = {secret: violation(identified(calls), ABSENT, apply) for secret, calls in self.by_secret.items()}
+        nothing: State = ABSENT
+        found = {secret: violation(identified(calls), nothing, apply) for secret, calls in self.by_secret.items()}
         return {secret: what for secret, what in found.items() if what is not None}
 
     def _next_requests(self, connection: object) -> Sequence[Request]:

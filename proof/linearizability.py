@@ -13,11 +13,11 @@ Unanswered calls may have been done at any instant up to `Call.responded`, or ne
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 State = TypeVar("State", bound=Hashable)
 
-Apply = Callable[[State, Hashable], tuple[State, Hashable]]
+Apply = Callable[[State, Any], tuple[State, Hashable]]
 """(state, request) → (state afterwards, answer): what one call does when nothing else happens."""
 
 NEVER = float("inf")
@@ -91,7 +91,7 @@ class _Event:
 
     __slots__ = ("after", "before", "call", "is_last", "number", "predecessors", "response")
 
-    def __init__(self, call: Call | None, number: int, response: "_Event | None") -> None:
+    def __init__(self, call: Call, number: int, response: "_Event | None") -> None:
         self.call = call
         self.number = number
         self.response = response  # of an invocation; None marks a response
@@ -175,7 +175,6 @@ class _Search(Generic[State]):
     def _take(self, invocation: _Event) -> bool:
         """Explain the call as the next one done, if its answer fits and that is not a known dead end."""
         call = invocation.call
-        assert call is not None
         if invocation.predecessors & ~self._explained:
             return False
         state, answer = self._apply(self._state, call.request)
@@ -189,7 +188,6 @@ class _Search(Generic[State]):
 
     def _give_up(self, response: _Event) -> bool:
         """At the last instant at which an unanswered call could have been done: it never was."""
-        assert response.call is not None
         if response.call.answer is not UNANSWERED:
             return False
         # The last resort: whatever else could have been next here has been tried.
@@ -222,7 +220,6 @@ class _Search(Generic[State]):
         return step.is_final
 
     def _count(self, invocation: _Event, change: int) -> None:
-        assert invocation.call is not None
         if invocation.call.answer is not UNANSWERED:
             self._unexplained_answers += change
 
@@ -230,18 +227,16 @@ class _Search(Generic[State]):
         if len(self._steps) <= self._furthest_steps:
             return
         self._furthest_steps = len(self._steps)
-        done = [step.invocation.call for step in self._steps if not step.gave_up and step.invocation.call is not None]
+        done = [step.invocation.call for step in self._steps if not step.gave_up]
         stuck = []
         event = self._head.after
         while event is not None and event.response is not None:
-            assert event.call is not None
             stuck.append(event.call)
             event = event.after
         self._furthest = Violation(tuple(done), self._state, tuple(stuck))
 
 
 def _urgency(invocation: _Event) -> tuple[bool, float]:
-    assert invocation.call is not None
     return invocation.call.answer is UNANSWERED, invocation.call.responded
 
 
@@ -263,7 +258,7 @@ def _linked(calls: Sequence[Call]) -> tuple[_Event, list[_Event]]:
         invocations.append(invocation)
         # Of one instant the invocations come first: then the calls count as concurrent.
         moments += [((call.invoked, 0, number), invocation), ((call.responded, 1, number), response)]
-    head = last = _Event(None, -1, None)
+    head = last = _Event(Call(-NEVER, -NEVER, None), -1, None)
     for _, event in sorted(moments, key=lambda moment: moment[0]):
         last.after, event.before = event, last
         last = event

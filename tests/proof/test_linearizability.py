@@ -243,7 +243,7 @@ def done_in_order(draw: st.DrawFn, *, max_size: int) -> tuple[State, list[Call]]
 
 
 @given(done_in_order(max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_was_done_in_some_order_is_accepted(history: tuple[State, list[Call]]) -> None:
     """A history that a sequential execution produced is explained, however its calls overlap."""
     state, calls = history
@@ -251,7 +251,7 @@ def test_what_was_done_in_some_order_is_accepted(history: tuple[State, list[Call
 
 
 @given(done_in_order(max_size=40), st.integers(0, 39))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_an_answer_that_nothing_gives_is_rejected(history: tuple[State, list[Call]], which: int) -> None:
     """One answer changed to what no order of the calls can give is noticed."""
     state, calls = history
@@ -265,7 +265,7 @@ def test_an_answer_that_nothing_gives_is_rejected(history: tuple[State, list[Cal
 
 
 @given(done_in_order(max_size=5), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_the_search_decides_as_the_definition_does(history: tuple[State, list[Call]], data: st.DataObject) -> None:
     """On small histories, half of them with exchanged answers, the verdict is that of trying every order."""
     state, calls = history
@@ -309,7 +309,7 @@ def over_a_kill(draw: st.DrawFn) -> tuple[State, list[Call]]:
 
 
 @given(over_a_kill(), st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_search_decides_as_the_definition_does_over_a_kill(
     history: tuple[State, list[Call]], data: st.DataObject
 ) -> None:
