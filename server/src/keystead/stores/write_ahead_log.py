@@ -8,9 +8,12 @@ meanwhile read from the database.
 """
 
 import sqlite3
+import time
 from pathlib import Path
 
 import structlog
+
+from keystead.core.pacing import Pace
 
 _log = structlog.get_logger()
 
@@ -27,6 +30,7 @@ class WriteAheadLog:
         self._file = database.with_name(database.name + "-wal")
         self._max_bytes = max_bytes
         self._passed_over = 0
+        self._failure_pace = Pace()
 
     def shorten(self, connection: sqlite3.Connection) -> None:
         """Empty the log if it is longer than `max_bytes`; `connection` is the writer's, outside a transaction.
@@ -52,7 +56,8 @@ class WriteAheadLog:
             is_busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             return not is_busy
         except sqlite3.Error as error:
-            _log.warning("write_ahead_log_not_shortened", error=str(error))
+            if self._failure_pace.is_due(time.monotonic()):
+                _log.warning("write_ahead_log_not_shortened", error=str(error))
             return False
         finally:
             connection.execute(f"PRAGMA busy_timeout={before_ms}")
