@@ -176,6 +176,16 @@ class Disk:
         """Of all files."""
         return sorted(self._files)
 
+    def put(self, name: str, content: bytes) -> None:
+        """A file that has been there for long."""
+        file = self._files[name] = File(name, syncs_folder=False)
+        file.write(0, content)
+        file.sync()
+
+    def content(self, name: str) -> bytes:
+        """What processes see in a file."""
+        return bytes(self._files[name].data)
+
     def copy(self, name: str, to: str) -> None:
         """Another file with what processes see in the first; nothing if there is none."""
         if name in self._files:

@@ -53,6 +53,7 @@ ANALYTICS = "keystead-analytics.db"
 
 ROOT_KEY = "keystead_root_key_of_the_simulation"
 
+_FRESH_WORLDS = 0.25
 _COPY = "copy-to-look-at"
 _KEPT_STEPS = 4_000
 _KEPT_LINES = 500
@@ -95,7 +96,8 @@ class World:
     """Everything of one seed; a context manager, to be used on one thread of the process at a time.
 
     `settings` are those of `keystead.config.Settings`; `stay` is the scheduler's, `latency_us` the longest way of a
-    piece of a request and `split` the probability that a request is cut. What is not given is drawn from the seed.
+    piece of a request and `split` the probability that a request is cut. The first start of a `fresh` world makes the
+    databases; otherwise they are there, with the root key and nothing else. What is not given is drawn from the seed.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class World:
         stay: float | None = None,
         latency_us: int | None = None,
         split: float = 0.1,
+        fresh: bool | None = None,
         **settings: Any,
     ) -> None:
         self.seed = seed
@@ -112,6 +115,8 @@ class World:
         """For those who drive the world; the world itself draws from others."""
         chances = Random(f"{seed} chances")
         drawn_stay, drawn_latency = chances.choice((0.0, 0.5, 0.9)), chances.choice((0, 200, 5_000))
+        drawn_fresh = chances.random() < _FRESH_WORLDS
+        self._is_fresh = drawn_fresh if fresh is None else fresh
         self.trace = Trace(_KEPT_STEPS)
         self.failures: list[str] = []
         """What must not happen, whatever the faults: exceptions that nobody took."""
@@ -269,6 +274,9 @@ class World:
     # ---- inside
 
     def __enter__(self) -> Self:
+        if not self._is_fresh:
+            for name, content in _made_databases().items():
+                self.disk.put(name, content)
         # When memory is tidied must not depend on what the process did before.
         gc.disable()
         self._logging.begin()
@@ -368,3 +376,12 @@ async def _cancel_others() -> None:
 def _resolve(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
+
+
+@cache
+def _made_databases() -> dict[str, bytes]:
+    """What a first start leaves on the disk, the same in every process."""
+    with World(0, fresh=True) as world:
+        world.run(world.start())
+        world.run(world.stop())
+        return {name: world.disk.content(name) for name in (DATABASE, ANALYTICS)}

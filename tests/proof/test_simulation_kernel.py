@@ -306,7 +306,7 @@ def test_killed_while_it_starts() -> None:
 
     was_killed = []
     for change in range(1, 400, 57):
-        with World(change) as world:
+        with World(change, fresh=True) as world:
             was_killed.append(world.run(scenario(world, change)))
             assert world.is_up
             assert world.failures == []
