@@ -6,6 +6,8 @@ import sys
 import time
 
 from proof.simulation.runs import Totals, run_seed
+from proof.simulation.vfs import Unsupported
+from proof.simulation.world import the_vfs
 
 _PROGRESS_EVERY_S = 5.0
 
@@ -17,6 +19,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="run this one only, exactly as before")
     parser.add_argument("--from-seed", type=int, help="where to begin; a random number unless given")
     options = parser.parse_args()
+    try:
+        the_vfs()
+    except Unsupported as error:
+        print(f"simulate: {error}")
+        return 1
     totals = Totals()
     if options.seed is not None:
         first, seconds = options.seed, 0.0
