@@ -4,7 +4,8 @@ Invariants kept here:
 
 * One thread writes. It takes whatever is waiting, runs it in order inside one transaction, each unit in a savepoint of
   its own, commits once (`synchronous=FULL`: one fsync), and only then are the callers answered.
-* A unit that raises leaves nothing behind; a commit that fails fails every caller of the group.
+* A unit that raises leaves nothing behind; a commit that fails fails every caller of the group, and a restart does not
+  find it done after all.
 * Before the commit the caches are fenced for what the group touched; the fence is lifted before the callers are
   answered.
 * Consecutive spends of a group are settled together: one SELECT, the arithmetic of `core.credits` in order of arrival,
@@ -16,7 +17,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
@@ -335,6 +336,7 @@ class SqliteStore:
         """Run the group in one transaction and commit it; failures are noted on the work they belong to."""
         transaction = SqlTransaction(connection)
         touched = Touched()
+        is_committing = False
         driver = _driver(connection)  # what it begins and ends costs a third of SQLAlchemy's
         try:
             driver.execute("BEGIN IMMEDIATE")
@@ -343,6 +345,7 @@ class SqliteStore:
             touched = transaction.touched
             self.cache.fence(touched)
             self.namespaces.fence(touched)
+            is_committing = True
             driver.execute("COMMIT")
             self._count(group)
         except Exception as error:
@@ -350,6 +353,8 @@ class SqliteStore:
             self._note_failure(error, group)
             if driver.in_transaction:
                 driver.execute("ROLLBACK")
+            if is_committing:
+                _take_back(driver)
             for work in group:
                 work.error = _unavailable(error)
         return touched
@@ -394,6 +399,19 @@ class SqliteStore:
             except Exception:
                 # One who can not take the answer must not cost the others theirs.
                 _log.exception("answer_not_taken")
+
+
+def _take_back(driver: sqlite3.Connection) -> None:
+    """Write over what a commit that failed has left in the write-ahead log.
+
+    When only its sync failed, the log holds the whole transaction, which the callers are told has not happened: whoever
+    opened the database next, before another commit, would take it for committed. A commit of one page that nobody reads
+    begins at the same place of the log, and what follows it there is no continuation of it.
+    """
+    # Also when its sync fails again, it has been written.
+    with suppress(*_STORAGE_FAILURES):
+        (version,) = driver.execute("PRAGMA user_version").fetchone()
+        driver.execute(f"PRAGMA user_version = {(version + 1) % 2**31}")
 
 
 def _runs(group: list[_Work]) -> Iterator[Sequence[_Work]]:
