@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from proof.linearizability import UNANSWERED, Call, Violation, violation
+from proof.linearizability import NEVER, UNANSWERED, Call, Violation, violation
 from proof.simulation.books import Books, Request, Subject
-from proof.simulation.model import DAY_MS, Change, NamespaceState, Possible, State, apply
+from proof.simulation.model import DAY_MS, Change, NamespaceState, Possible, State, Told, apply
 
 NO_OVERSPEND = "no-overspend"
 NO_LOST_DECREMENT = "no-lost-or-doubled-decrement"
@@ -173,7 +173,12 @@ def _strict(calls: Sequence[Call]) -> list[Call]:
 
 
 def _if_unavailable_changed_something(calls: Sequence[Call], initial: Any) -> Violation | None:
-    return _wrong([replace(call, answer=UNANSWERED) if _is_unavailable(call) else call for call in calls], initial)
+    return _wrong([_perhaps_done(call) if _is_unavailable(call) else call for call in calls], initial)
+
+
+def _perhaps_done(call: Call) -> Call:
+    # Not only at once: what a log has kept may come back with the next start.
+    return replace(call, request=_as_if_told(call.request, None), answer=UNANSWERED, responded=NEVER)
 
 
 def _if_repetitions_are_done_again(calls: Sequence[Call], initial: Any) -> Violation | None:
@@ -183,9 +188,13 @@ def _if_repetitions_are_done_again(calls: Sequence[Call], initial: Any) -> Viola
 def _unkept(call: Call) -> Call:
     operation = call.request
     if isinstance(operation, Change) and operation.idempotency_key is not None:
-        seen = None if operation.seen is None else {}
-        return replace(call, request=replace(operation, idempotency_key=None, seen=seen))
+        told = _as_if_told(operation, None if operation.seen is None else {})
+        return replace(call, request=replace(told, idempotency_key=None))
     return call
+
+
+def _as_if_told(operation: Any, seen: Told | None) -> Any:
+    return replace(operation, seen=seen)
 
 
 _RELAXATIONS: tuple[tuple[str, Callable[[Sequence[Call], Any], Violation | None]], ...] = (

@@ -18,7 +18,7 @@ from keystead.sinks.spool import Spool
 from keystead.stores.tables import audit_log
 from proof.simulation.books import REPLAY_WITHIN_MS, ROLE, ROLE_PERMISSIONS, Books, Request, Subject
 from proof.simulation.disk import Change as FailingChange
-from proof.simulation.invariants import Observed, Violated, check_answer, check_at_rest
+from proof.simulation.invariants import NO_CHANGE_MISSING, Observed, Violated, check_answer, check_at_rest
 from proof.simulation.network import ClientConnection, Unanswered
 from proof.simulation.scenario import Scenario
 from proof.simulation.world import ROOT_KEY, StartFailed, World
@@ -57,6 +57,8 @@ class Run:
         self._to_repeat: list[Request] = []
         self._repeating = 0
         self._spool: Spool | None = None
+        self._lost_if_killed = 0
+        """Events dropped so far, and those that waited in memory for a full disk, when the last answer came."""
 
     async def live(self) -> None:
         """All lives, and the checks between them."""
@@ -117,7 +119,8 @@ class Run:
     async def _end_life(self, end: str) -> None:
         """Whatever is left of the life ends; the disk gets well."""
         power_loss = end.startswith("power")
-        if self.world.is_up and end == "stop":
+        orderly = self.world.is_up and end == "stop"
+        if orderly:
             had_faults = self.world.disk.is_full or self.scenario.failures > 0
             try:
                 await self.world.stop()
@@ -130,15 +133,14 @@ class Run:
         await self.world.died()
         self.world.disk.forget_plans()
         self.world.disk.free()
-        self._note_end(power_loss)
+        self._note_end(power_loss, orderly=orderly)
 
-    def _note_end(self, power_loss: bool) -> None:
+    def _note_end(self, power_loss: bool, *, orderly: bool = False) -> None:
         self.power_losses += power_loss
         self.books.ended(self._life, power_loss=power_loss)
         if self._spool is not None:
-            # What waited in memory for a full disk is lost with the process.
-            self.observed.lost_events += self._spool.lost_events + self._spool._count_buffered()
-            self._spool = None
+            self.observed.lost_events += self._spool.lost_events if orderly else self._lost_if_killed
+            self._spool, self._lost_if_killed = None, 0
 
     # ---- clients
 
@@ -189,18 +191,34 @@ class Run:
             operation, members, subject = self._drawn_change()
             repeatable = operation != "apis.deleteApi" and random.random() < self.scenario.repeatable
             key = f"repeatable-{len(self.books.requests):08}" if repeatable else None
+            if key is not None and random.random() < 0.2:
+                await self._send_twice(connection, operation, members, subject, key)
+                return
             request = await self.send(connection, operation, members, subject, key)
             if key is not None and (request.answer is None or random.random() < 0.3):
                 self._to_repeat.append(request)
         else:
             await self.send(connection, *self._drawn_use())
 
+    async def _send_twice(self, connection: ClientConnection, *request: Any) -> None:
+        """As a client does that has lost patience: the second one is sent while the first is under way."""
+        other = self.world.connect()
+        self._repeating += 1
+        try:
+            await asyncio.gather(self.send(connection, *request), self.send(other, *request))
+        finally:
+            self._repeating -= 1
+            other.close()
+
     async def _repeat(self, connection: ClientConnection, request: Request) -> None:
         # Sent again to the letter, as a client does that got no answer.
         if self.books.highest_ms - request.sent_ms < REPLAY_WITHIN_MS:
             self._repeating += 1
-            await self.send(connection, request.operation, request.members, request.subject, request.idempotency_key)
-            self._repeating -= 1
+            try:
+                key = request.idempotency_key
+                await self.send(connection, request.operation, request.members, request.subject, key)
+            finally:
+                self._repeating -= 1
 
     async def send(
         self,
@@ -237,6 +255,8 @@ class Run:
         if request.answer is None and request.life in self.books.life_ends:
             request.responded = self.books.life_ends[request.life]
         self._learn(request)
+        if answer is not None and self._spool is not None:
+            self._lost_if_killed = self._spool.dropped_events + self._spool._count_buffered()
         check_answer(self.books, request, self.world.failures)
         return request
 
@@ -467,6 +487,8 @@ class Run:
 
     async def _read_keys(self, connection: ClientConnection) -> set[str]:
         request = await self.send(connection, "apis.listKeys", {"apiId": self._main_api}, None)
+        if request.status != 200:
+            raise Violated(NO_CHANGE_MISSING, f"the api is gone: {request}")
         return {key["id"] for key in request.body["keys"]}
 
     async def _read_audit(self) -> list[Any]:
