@@ -11,9 +11,7 @@ from random import Random
 from typing import Any
 
 import httpx
-import structlog
 
-from keystead import logs
 from keystead.assembly import Application, Outside, open_application, open_storage
 from keystead.clock import ManualClock
 from keystead.config import Settings
@@ -27,7 +25,7 @@ from proof.fuzz.described import TRIALS, Described
 from proof.fuzz.judge import Judge
 from proof.fuzz.scene import keys_of_all_kinds, maker_of_things, require_health, require_no_trace, set_up
 from proof.fuzz.violation import Violation
-from proof.fuzz.watch import Watch, require_no_errors
+from proof.fuzz.watch import Watch, complaints_of_this_process
 
 KINDS = ("sockets", *["raw"] * 9, *["split"] * 5, *["bodies"] * 2, *["operations"] * 3)
 """Case n is of the kind n modulo 20."""
@@ -71,7 +69,7 @@ class Fuzz:
         self._seed = seed
         self._folder = folder
         self._say = say
-        self._memory_log = folder / "memory.log"
+        self._complaints: list[str] = []
         self._memory: InMemory | None = None
         self._operations: OverSockets
         self._others: list[OverSockets] = []
@@ -123,10 +121,7 @@ class Fuzz:
     async def _servers(self, *kinds: str) -> AsyncIterator[None]:
         """The servers that cases of these kinds need; all when no kind is named."""
         async with AsyncExitStack() as stack:
-            log = stack.enter_context(self._memory_log.open("w"))
-            previous = structlog.get_config()
-            logs.configure("error", stream=log)
-            stack.callback(lambda: structlog.configure(**previous))
+            self._complaints = stack.enter_context(complaints_of_this_process())
             openings = {
                 ("raw", "split"): self._open_memory,
                 ("bodies",): self._open_lockstep,
@@ -256,7 +251,8 @@ class Fuzz:
             for watch in self._watches:
                 watch.require_silence()
                 watch.require_bounds()
-            require_no_errors(self._memory_log)
+            if self._complaints:
+                raise Violation(f"the log complains: {self._complaints.pop()}")
             await self._require_nothing_left()
 
         violation = await _violation_of(look())

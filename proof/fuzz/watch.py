@@ -2,9 +2,14 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from proof.fuzz.violation import Violation
 
@@ -71,6 +76,29 @@ class Watch:
                     f"{self._first_files} at the start"
                 )
             await asyncio.sleep(0.2)
+
+
+@contextlib.contextmanager
+def complaints_of_this_process() -> Iterator[list[str]]:
+    """What servers in this process log as an error meanwhile, and what the running event loop complains of."""
+    complaints: list[str] = []
+
+    def note(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        complaints.append(repr(dict(event)))
+        raise structlog.DropEvent
+
+    loop = asyncio.get_running_loop()
+    previous = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, note],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+    )
+    loop.set_exception_handler(lambda _loop, context: complaints.append(repr(context)))
+    try:
+        yield complaints
+    finally:
+        loop.set_exception_handler(None)
+        structlog.configure(**previous)
 
 
 def require_no_errors(log: Path) -> None:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import structlog
 import uvloop
 from proof.fuzz import __main__ as command
 from proof.fuzz import grammar, operations
@@ -21,7 +22,7 @@ from proof.fuzz.reading import End, Reading, read
 from proof.fuzz.run import KINDS, Found
 from proof.fuzz.scene import require_health, require_no_trace, set_up
 from proof.fuzz.violation import Violation
-from proof.fuzz.watch import Watch, require_no_errors
+from proof.fuzz.watch import Watch, complaints_of_this_process, require_no_errors
 
 from keystead.assembly import Outside, open_application, open_storage
 from keystead.clock import ManualClock
@@ -419,3 +420,19 @@ def test_complaints_in_the_log_are_found(tmp_path: Path, line: str) -> None:
     log.write_text(f'{{"level": "info"}}\n{line}\n')
     with pytest.raises(Violation, match="complains"):
         require_no_errors(log)
+
+
+def test_complaints_of_servers_in_this_process_are_found() -> None:
+    """What is logged as an error here, or by the event loop, is a complaint; what is told besides is not."""
+
+    async def run() -> list[str]:
+        with complaints_of_this_process() as complaints:
+            log = structlog.get_logger()
+            log.info("nothing")
+            log.error("something")
+            asyncio.get_running_loop().call_exception_handler({"message": "a task failed"})
+        return complaints
+
+    first, second = asyncio.run(run())
+    assert "something" in first
+    assert "a task failed" in second
