@@ -236,6 +236,28 @@ def test_a_failing_commit_fails_the_whole_group(tmp_path: Path, statement: str) 
     asyncio.run(scenario())
 
 
+def test_a_roll_back_that_fails_ends_nothing(tmp_path: Path) -> None:
+    """Even when the disk fails at the roll-back, callers are answered, and what was refused is never written later."""
+    failures = {"COMMIT": 1, "ROLLBACK": 1}
+
+    def fail(statement: str) -> None:
+        if failures.get(statement, 0):
+            failures[statement] -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            with statements(fail):
+                for name in ("a", "b"):  # the second finds the transaction of the first
+                    with pytest.raises(KeysteadError) as refused:
+                        await asyncio.wait_for(store.write(adding(a_key(name))), 10)
+                    assert refused.value.reason is Reason.UNAVAILABLE
+                await store.write(adding(a_key("c")))
+            assert await store.read(names) == {"key_c"}
+
+    asyncio.run(scenario())
+
+
 def test_a_full_disk_is_told_once_a_minute(tmp_path: Path) -> None:
     """However many calls storage refuses, the log has one line a minute; how many there were is counted."""
 

@@ -351,12 +351,14 @@ class SqliteStore:
         except Exception as error:
             self.written.failed_groups += 1
             self._note_failure(error, group)
-            if driver.in_transaction:
-                driver.execute("ROLLBACK")
-            if is_committing:
-                _take_back(driver)
             for work in group:
                 work.error = _unavailable(error)
+            if driver.in_transaction:
+                # Should even this fail, the next group finds the transaction open and ends it in the same way.
+                with suppress(sqlite3.Error):
+                    driver.execute("ROLLBACK")
+            if is_committing:
+                _take_back(driver)
         return touched
 
     def _count(self, group: list[_Work]) -> None:
