@@ -150,17 +150,23 @@ class Subject:
         clear_log(self.folder)
         with on_core(SERVER_CORE):
             self.server.start()
-        with self.connected() as connection:
-            _forget_made_keys(connection)
-            self.api_id = connection.post("apis.createApi", {"name": _API_OF_MADE}).json["apiId"]
+        try:
+            with self.connected() as connection:
+                _forget_made_keys(connection)
+                self.api_id = connection.post("apis.createApi", {"name": _API_OF_MADE}).json["apiId"]
+        except BaseException:
+            self.server.kill()
+            raise
         self._fresh = self._numbers_in_random_order()
         return self
 
     def __exit__(self, *_: object) -> None:
         # The next run is to find the database as large as this one did.
-        with self.connected() as connection:
-            _forget_made_keys(connection)
-        self.server.stop()
+        try:
+            with self.connected() as connection:
+                _forget_made_keys(connection)
+        finally:
+            self.server.stop()
 
     def connected(self) -> Connection:
         """A new connection: the server closes those that have been idle for a while, as others had their turn."""
