@@ -236,9 +236,7 @@ def check_events(books: Books, observed: Observed) -> None:
         counted[tags[0]][outcome] += events
     missing = []
     for request in books.requests:
-        if request.operation != "keys.verifyKey" or not isinstance(request.subject, Subject):
-            continue
-        if request.subject.api_id in observed.unreadable_apis:
+        if not _is_counted(request, observed):
             continue
         events = counted.pop(request.members["tags"][0], Counter[str]())
         expected = _expected_outcome(request)
@@ -254,6 +252,13 @@ def check_events(books: Books, observed: Observed) -> None:
             EVENTS_ONCE,
             f"{len(unexplained)} are not counted, {observed.lost_events} were told as lost:\n{_lines(unexplained)}",
         )
+
+
+def _is_counted(request: Request, observed: Observed) -> bool:
+    """Whether it is a verification whose count can be read."""
+    subject = request.subject
+    is_verification = request.operation == "keys.verifyKey" and isinstance(subject, Subject)
+    return is_verification and subject.api_id not in observed.unreadable_apis
 
 
 def _expected_outcome(request: Request) -> str | None:
@@ -274,8 +279,7 @@ def _lost_with_power(books: Books, observed: Observed, request: Request, missing
                 for other in books.requests
                 if other.life == request.life
                 and other.invoked > request.responded
-                and other.operation == "keys.verifyKey"
-                and other.answer is not None
+                and _is_counted(other, observed)
                 and _expected_outcome(other)
             ]
             return all(other in missing for other in later)

@@ -55,7 +55,7 @@ class Run:
         self._doomed_api = ""
         self._secrets = 0
         self._to_repeat: list[Request] = []
-        self._repeating = 0
+        self._repeatable = self._repeating = 0
         self._spool: Spool | None = None
         self._lost_if_killed = 0
         """Events dropped so far, and those that waited in memory for a full disk, when the last answer came."""
@@ -190,7 +190,7 @@ class Run:
         elif random.random() < self.scenario.changes or not self._living():
             operation, members, subject = self._drawn_change()
             repeatable = operation != "apis.deleteApi" and random.random() < self.scenario.repeatable
-            key = f"repeatable-{len(self.books.requests):08}" if repeatable else None
+            key = self._new_idempotency_key() if repeatable else None
             if key is not None and random.random() < 0.2:
                 await self._send_twice(connection, operation, members, subject, key)
                 return
@@ -199,6 +199,10 @@ class Run:
                 self._to_repeat.append(request)
         else:
             await self.send(connection, *self._drawn_use())
+
+    def _new_idempotency_key(self) -> str:
+        self._repeatable += 1
+        return f"repeatable-{self._repeatable:08}"
 
     async def _send_twice(self, connection: ClientConnection, *request: Any) -> None:
         """As a client does that has lost patience: the second one is sent while the first is under way."""
