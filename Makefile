@@ -10,7 +10,7 @@ SOAK_ARGS ?=
 SCALE_ARGS ?=
 CRASH_ARGS ?=
 
-.PHONY: serve test check format bench bench-client compare examples full-disk requirements clean soak scale fuzz crash
+.PHONY: serve test check format bench bench-client compare examples full-disk requirements clean soak scale fuzz crash simulate
 
 serve: $(VENV)/.server  ## Start the server on an embedded database; prints its URL and, the first time, a root key.
 	@$(BIN)/keystead serve $(SERVE_ARGS)
@@ -41,6 +41,9 @@ compare: $(VENV)/.dev  ## Run the tests of behaviour against the published clien
 
 examples: $(VENV)/.dev  ## Run the fourteen examples of the client's documentation against a running server.
 	$(BIN)/python -m examples $(EXAMPLES_ARGS)
+
+simulate: $(VENV)/.dev  ## Run the whole server in simulated worlds, seed after seed for SECONDS=60; SEED=n replays one exactly.
+	$(BIN)/python -m proof.simulation --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(SIMULATE_ARGS)
 
 crash: $(VENV)/.dev  ## Kill a real server under load, RUNS=100 times, and compare what clients were told with what it knows.
 	$(BIN)/python -m proof.crash --runs $(or $(RUNS),100) $(CRASH_ARGS)
