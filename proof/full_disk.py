@@ -334,7 +334,7 @@ def run(scenarios: Sequence[Scenario], seconds: float, seed: int) -> int:
             return 1
         calls = sum(books.statuses.values())
         refused = sum(times for (_, status), times in books.statuses.items() if status == 503)
-        total += Counter(calls=calls, refused=refused, events=books.events, lost=books.lost_events)
+        total += Counter(calls=calls, refused=refused, events=books.events, lost=books.lost_in_all)
         print(
             f"    {calls} calls, {refused} refused, {books.events} events, slowest {books.slowest_s:.2f} s", flush=True
         )

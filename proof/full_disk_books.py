@@ -45,6 +45,8 @@ class Books:
         """Answers that leave a verification event."""
         self.lost_events = 0
         """Those that the server has said it lost, before it was started for the last time."""
+        self.lost_in_all = 0
+        """The same with what the running server said at the last check."""
         self.audited = 0
         self.lost_entries = 0
         self.slowest_s = 0.0
@@ -248,7 +250,7 @@ class Books:
                 self._compare_objects(client)
         metrics = self.metrics()
         lost = self.lost_events + int(metrics["verification_events_dropped_total"])
-        expected = self.events - lost
+        expected, self.lost_in_all = self.events - lost, lost
         self._wait("every event is counted", lambda: counted_events(analytics) >= expected)
         self._same("events counted", counted_events(analytics), expected)
         if not lost:
