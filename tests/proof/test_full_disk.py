@@ -69,10 +69,9 @@ def violations(server: ServerInProcess, books: Books, *calls: Call) -> list[str]
 def test_an_honest_server_is_believed(server: ServerInProcess, books: Books) -> None:
     """Every kind of call, made on a healthy server, leaves nothing to complain of."""
     with Connection(server.url, server.root_key) as client:
-        end_s = time.monotonic() + 1
-        books.work(lambda: time.monotonic() > end_s, client)
+        books.work(lambda: books.statuses.total() >= 300, client)
     assert violations(server, books) == []
-    assert sum(books.statuses.values()) > 100
+    assert len(books.statuses) > 15
 
 
 def lose_an_event(server: ServerInProcess, patch: pytest.MonkeyPatch) -> None:
