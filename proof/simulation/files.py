@@ -42,6 +42,7 @@ class Files:
             fsync=lambda fd: self._sync_log(life, fd),
             fdatasync=lambda fd: self._sync_limits(life, fd),
             allocate=lambda fd, offset, size: self._allocate(life, fd, offset, size),
+            remove=lambda path: self._remove(life, path),
         )
 
     def bury(self) -> None:
@@ -107,6 +108,12 @@ class Files:
         if outcome is not Outcome.DONE:
             _refuse(life, outcome)
         os.posix_fallocate(fd, offset, size)
+
+    def _remove(self, life: Life, path: Path) -> None:
+        outcome = self._disk.change(Change.DELETE, VERIFICATION_LOG, life)
+        if outcome is not Outcome.DONE:
+            _refuse(life, outcome)
+        path.unlink()
 
 
 def _refuse(life: Life, outcome: Outcome) -> NoReturn:

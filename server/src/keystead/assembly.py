@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -60,6 +61,7 @@ class SystemCalls:
     fsync: Callable[[int], None] = os.fsync
     fdatasync: Callable[[int], None] = os.fdatasync
     allocate: Callable[[int, int, int], None] = os.posix_fallocate
+    remove: Callable[[Path], None] = os.remove
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,7 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
             counts,
             interval_s=settings.analytics_interval_s,
             upkeep=upkeep,
+            remove=outside.calls.remove,
             threads=outside.threads,
             monotonic_s=outside.monotonic_s,
         )

@@ -6,9 +6,11 @@ analytics takes nothing, the spool grows, and the next round tries again.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 import msgspec
@@ -183,6 +185,7 @@ class Transfer:
         max_round_bytes: int = 8 * 1024 * 1024,
         upkeep: Upkeep | None = None,
         open_segment: segments.Open = segments.open_segment,
+        remove: Callable[[Path], None] = os.remove,
         threads: Threads = SYSTEM_THREADS,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -199,6 +202,7 @@ class Transfer:
         self._failed_rounds = 0
         self._paces: dict[str, Pace] = {}
         self._open_segment = open_segment
+        self._remove = remove
         self._monotonic_s = monotonic_s
         self._threads = threads
         self._round_lock = threads.lock()
@@ -320,7 +324,9 @@ class Transfer:
 
     def _delete(self, number: int) -> None:
         try:
-            segments.path_of(self._spool.folder, number).unlink(missing_ok=True)
+            self._remove(segments.path_of(self._spool.folder, number))
+        except FileNotFoundError:
+            pass
         except OSError as error:
             self._report_failure("verification_log_segment_not_deleted", error)
             # A folder, say: under another name it is in nobody's way.
