@@ -244,6 +244,7 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
         upgrade(engine, tables.MIGRATIONS, tables.HEAD)
         spool = Spool(
             settings.spool_folder,
+            above=counts.position().segment,
             segment_bytes=settings.spool_segment_bytes,
             max_buffered_bytes=settings.spool_buffer_bytes,
             clock=outside.clock,

@@ -44,9 +44,10 @@ class Process:
     """What one run of the server has open; `crash` drops it as kill -9 does."""
 
     def __init__(self, folder: Path, **transfer: int) -> None:
-        self.spool = Spool(folder / "spool", segment_bytes=2_000, clock=ManualClock(NOW_MS))
         self.engine = open_engine(folder / "analytics.db")
         self.analytics = Analytics(self.engine)
+        above = self.analytics.position().segment
+        self.spool = Spool(folder / "spool", above=above, segment_bytes=2_000, clock=ManualClock(NOW_MS))
         self.transfer = Transfer(self.spool, self.analytics, **transfer)
 
     def crash(self, torn: bytes = b"") -> None:
@@ -275,15 +276,30 @@ def test_unreadable_segment_is_set_aside(process: Process) -> None:
     assert (process.spool.folder / "0000000000000007.unreadable").is_dir()
 
 
-def test_replaced_spool_is_transferred_from_its_beginning(tmp_path: Path, process: Process) -> None:
-    """When the folder was emptied and the clock set back, new events are not mistaken for transferred ones."""
-    with process.engine.begin() as connection:
-        connection.execute(sa.update(tables.spool_position).values(segment=NOW_MS + 99, byte_offset=99))
+@pytest.mark.parametrize("folder", ["emptied", "as a loss of power leaves it"])
+def test_no_number_is_used_again(tmp_path: Path, empty_database: Path, folder: str) -> None:
+    """Whatever becomes of folder and clock, new events are not mistaken for counted ones, nor counted ones for new."""
+    shutil.copy(empty_database, tmp_path / "analytics.db")
+    process = Process(tmp_path)
     send(process, event())
-    with capture_logs() as logs:
-        process.transfer.transfer_once()
-    assert totals(process.engine) == {"key_1": 1}
-    assert [entry["event"] for entry in logs] == ["verification_log_replaced"]
+    process.transfer.transfer_once()
+    counted = segments.path_of(process.spool.folder, process.spool.segment)
+    content = counted.read_bytes()
+    process.spool.rotate()
+    send(process, event(), event())
+    process.transfer.transfer_once()
+    process.crash()
+    segments.path_of(process.spool.folder, process.spool.segment).unlink()
+    if folder != "emptied":
+        counted.write_bytes(content)
+    # Its clock is still where the first one's was.
+    later = Process(tmp_path)
+    send(later, event())
+    while later.transfer.transfer_once():
+        pass
+    assert totals(later.engine) == {"key_1": 4}
+    assert not counted.exists()
+    later.crash()
 
 
 def test_counts_are_not_added_from_a_moved_position(process: Process) -> None:

@@ -44,6 +44,7 @@ class Spool:
         self,
         folder: Path,
         *,
+        above: int = 0,
         segment_bytes: int = 16 * 1024 * 1024,
         max_buffered_bytes: int = 64 * 1024 * 1024,
         clock: Clock | None = None,
@@ -52,6 +53,7 @@ class Spool:
         threads: Threads = SYSTEM_THREADS,
     ) -> None:
         self.folder = folder
+        self._above = above
         self._segment_bytes = segment_bytes
         self._max_buffered_bytes = max_buffered_bytes
         self._clock = clock or SystemClock()
@@ -246,9 +248,10 @@ class Spool:
         return True
 
     def _create_segment(self) -> tuple[int, int]:
-        # The time, so that numbers grow even when somebody has emptied the folder, and a stored position never
-        # speaks of another file; one more than the last where the clock was set back.
-        number = max([self._clock.now_ms(), *(last + 1 for last in segments.numbers_in(self.folder)[-1:])])
+        # The time, so that numbers grow even when somebody has emptied the folder, but above every number that is there
+        # or was counted: a loss of power may take the newest name, bring back a deleted one, and set the clock back.
+        last = max([self._above, *segments.numbers_in(self.folder)[-1:]])
+        number = max(self._clock.now_ms(), last + 1)
         if number > segments.LAST_NUMBER:
             raise OSError(errno.EOVERFLOW, f"the segment {segments.LAST_NUMBER} leaves no number for another one")
         path = segments.path_of(self.folder, number)

@@ -232,7 +232,7 @@ class Transfer:
         with self._round_lock:
             self._serve_spool()
             before = self._sink.position()
-            done = _Round(self._first_position(before))
+            done = _Round(before)
             has_more = self._fill(done)
             if done.position != before:
                 self._sink.add(done.counts, before, done.position)
@@ -268,13 +268,6 @@ class Transfer:
             self._spool.sync_finished()
         except OSError as error:
             self._report_failure("verification_log_not_synced", error)
-
-    def _first_position(self, stored: Position) -> Position:
-        if stored.segment <= self._spool.segment:
-            return stored
-        # Numbers only grow, so the stored position speaks of another folder than this one.
-        _log.error("verification_log_replaced", stored_segment=stored.segment, newest_segment=self._spool.segment)
-        return Position(0, 0)
 
     def _fill(self, done: _Round) -> bool:
         """Count the spool from the round's position on; True if the round was full before the end."""
