@@ -16,6 +16,7 @@ from proof.simulation.model import (
     Create,
     Delete,
     Demand,
+    Grant,
     IsGone,
     IsUnlimited,
     Key,
@@ -34,7 +35,8 @@ from proof.simulation.model import (
 from proof.simulation.network import Answer
 
 ROLE = "reader"
-ROLE_PERMISSIONS = {ROLE: frozenset({"documents.read"})}
+FIRST_GRANTED = frozenset({"documents.read"})
+"""The permissions of the role at first."""
 
 REPLAY_WITHIN_MS = 20 * 3_600_000
 """Answers are kept for a day; a request is not repeated later than this."""
@@ -66,7 +68,7 @@ class Request:
     operation: str
     members: dict[str, Any]
     subject: Subject | str | None
-    """The key or the namespace that it is about, or the api that it deletes."""
+    """The key or the namespace that it is about, the role, or the api that it deletes."""
     idempotency_key: str | None
     invoked: int
     sent_ms: int
@@ -165,11 +167,11 @@ class Books:
     # ---- as calls on objects
 
     def of_key(self, subject: Subject) -> list[Call]:
-        """Every call on a key, deletions of its api included."""
-        about_api = [r for r in self.requests if r.operation == "apis.deleteApi" and r.subject == subject.api_id]
+        """Every call on a key, deletions of its api and changes of the role included."""
+        about_all = [request for request in self.requests if request.subject in (subject.api_id, ROLE)]
         calls = []
         # A tick is one instant, so sorting is by time.
-        for request in sorted([*subject.requests, *about_api], key=lambda request: request.invoked):
+        for request in sorted([*subject.requests, *about_all], key=lambda request: request.invoked):
             calls += _calls(request, _on_key(request, subject))
         return [*calls, *self._losses()]
 
@@ -253,6 +255,8 @@ def _change(request: Request, subject: Subject) -> Operation | None:
         case "apis.deleteApi":
             # Which of two deletions was the first does not matter to the key.
             return None if request.status == 404 else Delete(with_api=True, **common)
+        case "permissions.setRolePermissions":
+            return Grant(names=frozenset(item["slug"] for item in members["permissions"]), **common)
         case "keys.updateKey":
             return Update(members=members, **common)
         case "keys.updateRemaining":
@@ -345,7 +349,6 @@ def _verification(request: Request, subject: Subject) -> Iterator[Operation]:
     yield model.Screen(
         demands=_demands(members) if subject.identity is None else (),
         needed=members.get("authorization", {}).get("permissions"),
-        role_permissions=ROLE_PERMISSIONS,
         **common,
     )
     cost = members.get("remaining", {}).get("cost", 1)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from proof.linearizability import NEVER, UNANSWERED, Call, Violation, violation
-from proof.simulation.books import Books, Request, Subject
+from proof.simulation.books import FIRST_GRANTED, Books, Request, Subject
 from proof.simulation.model import DAY_MS, Change, NamespaceState, Possible, State, Told, apply
 
 NO_OVERSPEND = "no-overspend"
@@ -140,7 +140,7 @@ def check_at_rest(books: Books, observed: Observed) -> None:
 def check_histories(books: Books, observed: Observed) -> None:
     """Every object's history has an explanation in which each request happens at one instant while it is under way."""
     for subject in books.subjects:
-        _explain(str(subject), books.of_key(subject), State())
+        _explain(str(subject), books.of_key(subject), State(granted=FIRST_GRANTED))
     _explain(f"namespace {observed.namespace}", books.of_namespace(observed.namespace), NamespaceState())
     calls = books.of_identity(observed.identity, observed.identity_limits)
     _explain(f"limits of {observed.identity}", calls, frozenset())

@@ -53,9 +53,13 @@ class Key(NamedTuple):
 
 
 class State(NamedTuple):
-    """A key or its absence, its counters, and the answers kept for repeated calls: (Idempotency-Key, aspects)."""
+    """A key or its absence, its counters, and the answers kept for repeated calls: (Idempotency-Key, aspects).
+
+    `granted` are the permissions of the one role that there is, which keys have through it.
+    """
 
     key: Key | None = None
+    granted: frozenset[str] = frozenset()
     used: Counters = frozenset()
     kept: frozenset[tuple[str, frozenset[tuple[str, object]]]] = frozenset()
 
@@ -154,6 +158,17 @@ class Delete(Change):
         """See `Change`."""
         done = state.key is not None or self.with_api
         return state._replace(key=None), {"answer": DONE if done else MISSING}
+
+
+@dataclass(eq=False, kw_only=True)
+class Grant(Change):
+    """Make these the permissions of the role."""
+
+    names: frozenset[str]
+
+    def change(self, state: State, now_ms: int) -> tuple[State, Told]:
+        """See `Change`."""
+        return state._replace(granted=self.names), {"answer": DONE, "links": self.names}
 
 
 @dataclass(eq=False, kw_only=True)
@@ -299,12 +314,11 @@ class Screen(Operation):
     """The part of a verification before credits: the key itself, then its limits.
 
     Tells the verdict as (code or PASSED, name, enabled, expires, permissions, roles), and of limits (whether they
-    let it pass, what is reported: (limit, remaining, reset)). `role_permissions` are those of each role.
+    let it pass, what is reported: (limit, remaining, reset)).
     """
 
     demands: tuple[Demand, ...]
     needed: str | None
-    role_permissions: Mapping[str, frozenset[str]]
 
     def outcomes(self, state: State, now_ms: int) -> Iterator[tuple[State, Told]]:
         """See `Operation`."""
@@ -312,7 +326,7 @@ class Screen(Operation):
         if key is None:
             yield state, {"verdict": ("NOT_FOUND",)}
             return
-        held = key.permissions.union(*(self.role_permissions[role] for role in key.roles))
+        held = key.permissions | (state.granted if key.roles else frozenset())
         members = (key.name, key.enabled, key.expires_ms, held, key.roles)
         refusal = self._refusal(key, held, now_ms)
         if refusal is not None:

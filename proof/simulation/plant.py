@@ -184,6 +184,14 @@ def _lifted_before_commit() -> Iterator[None]:
         yield
 
 
+_forget = FencedCache._forget
+
+
+def _forgetting_keys_only(cache: Any, entries: Any, everything: bool) -> None:
+    del everything
+    _forget(cache, entries, False)
+
+
 def _unsynced() -> AbstractContextManager[Any]:
     pragmas = tuple(p.replace("synchronous=FULL", "synchronous=NORMAL") for p in sqlite._PRAGMAS)
     return patch.object(sqlite, "_PRAGMAS", pragmas)
@@ -339,6 +347,12 @@ PLANTS: Mapping[str, Plant] = {
         _unsynced,
     ),
     "no-fence": Plant("The cache is never told of changes.", (NO_STALE_ANSWER,), CHANGING, _no_fence),
+    "far-reaching-changes-unseen": Plant(
+        "Changes that reach an unknown number of keys, as a role's, leave the cache as it is.",
+        (NO_STALE_ANSWER,),
+        QUIET._replace(changes=0.5, requests=80, deletions=0.2),
+        _changed(FencedCache, "_forget", _forgetting_keys_only),
+    ),
     "fence-lifted-before-commit": Plant(
         "The fence is lifted before the commit.",
         (NO_STALE_ANSWER,),

@@ -6,7 +6,7 @@ again, everything about every key is read, and `invariants` look at what all cli
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +16,7 @@ from keystead.assembly import Application
 from keystead.ports import Transaction
 from keystead.sinks.spool import Spool
 from keystead.stores.tables import audit_log
-from proof.simulation.books import REPLAY_WITHIN_MS, ROLE, ROLE_PERMISSIONS, Books, Request, Subject
+from proof.simulation.books import FIRST_GRANTED, REPLAY_WITHIN_MS, ROLE, Books, Request, Subject
 from proof.simulation.disk import Change as FailingChange
 from proof.simulation.invariants import NO_CHANGE_MISSING, Observed, Violated, check_answer, check_at_rest
 from proof.simulation.network import ClientConnection, Unanswered
@@ -53,6 +53,7 @@ class Run:
         self._trouble_ends = ""
         self._main_api = ""
         self._doomed_api = ""
+        self._role_id = ""
         self._secrets = 0
         self._to_repeat: list[Request] = []
         self._repeatable = self._repeating = 0
@@ -329,6 +330,9 @@ class Run:
             return self._drawn_creation()
         if random.random() < 0.1:
             return self._drawn_override()
+        if random.random() < 0.05:
+            granted = random.sample(NEEDED, random.randint(0, 2))
+            return "permissions.setRolePermissions", self._granting(granted), ROLE
         subject = random.choice(targets)
         members: dict[str, Any] = {"keyId": subject.key_id}
         if random.random() < self.scenario.deletions:
@@ -412,6 +416,10 @@ class Run:
             }
         return "migrations.createKeys", members, subject
 
+    def _granting(self, slugs: Iterable[str]) -> dict[str, Any]:
+        permissions = [{"slug": slug, "create": True} for slug in sorted(slugs)]
+        return {"roleId": self._role_id, "permissions": permissions}
+
     def _drawn_override(self) -> tuple[str, dict[str, Any], str]:
         random = self._random
         identifier = random.choice((*IDENTIFIERS, "ali*"))
@@ -434,9 +442,8 @@ class Run:
 
         self._main_api = (await made("apis.createApi", {"name": "main"}))["apiId"]
         self._doomed_api = (await made("apis.createApi", {"name": "doomed"}))["apiId"]
-        role_id = (await made("permissions.createRole", {"name": ROLE}))["roleId"]
-        permissions = [{"slug": slug, "create": True} for slug in sorted(ROLE_PERMISSIONS[ROLE])]
-        await made("permissions.setRolePermissions", {"roleId": role_id, "permissions": permissions})
+        self._role_id = (await made("permissions.createRole", {"name": ROLE}))["roleId"]
+        await made("permissions.setRolePermissions", self._granting(FIRST_GRANTED))
         limits = [
             {"name": name, "limit": limit, "duration": duration_ms}
             for name, (limit, duration_ms) in IDENTITY_LIMITS.items()
