@@ -28,6 +28,7 @@ from proof.one_key import (
     Verified,
     Verify,
     apply,
+    changes_nothing,
 )
 from proof.one_key import Answer as Told
 from proof.one_key import Request as Asked
@@ -80,7 +81,10 @@ class History:
     def violations(self) -> dict[str, Violation]:
         """Secret → what can not be explained about it; empty when all is well."""
         nothing: State = ABSENT
-        found = {secret: violation(identified(calls), nothing, apply) for secret, calls in self.by_secret.items()}
+        found = {
+            secret: violation(identified(calls), nothing, apply, changes_nothing=changes_nothing)
+            for secret, calls in self.by_secret.items()
+        }
         return {secret: what for secret, what in found.items() if what is not None}
 
     def _next_requests(self, connection: object) -> Sequence[Request]:

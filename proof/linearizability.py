@@ -6,7 +6,8 @@ Wing & Gong, "Testing and Verifying Concurrent Objects" (1993): take a call that
 the state, go on; go back where an answer does not fit. What Lowe added in "Testing for linearizability" (2017) makes it
 fast: a configuration (set of explained calls, state) is never visited twice. Callers divide a history by object and ask
 for each alone, which is sound and which Porcupine (2017) showed to be what makes long histories feasible. And a call
-that changes nothing and fits now is taken now: wherever else an explanation has it, it can be moved here.
+whose answer says that it changed nothing is taken as soon as it fits: wherever else an explanation has it, it can be
+moved there.
 
 Unanswered calls may have been done at any instant up to `Call.responded`, or never. Nothing here does I/O.
 """
@@ -19,6 +20,9 @@ State = TypeVar("State", bound=Hashable)
 
 Apply = Callable[[State, Any], tuple[State, Hashable]]
 """(state, request) → (state afterwards, answer): what one call does when nothing else happens."""
+
+ChangesNothing = Callable[[Any, Any], bool]
+"""(request, answer) → whether a call with this answer leaves every state as it is; to say so less often is right too."""
 
 NEVER = float("inf")
 
@@ -73,13 +77,18 @@ class TooManyConfigurations(Exception):
 
 
 def violation(
-    calls: Sequence[Call], initial: State, apply: Apply[State], *, max_configurations: int = 2_000_000
+    calls: Sequence[Call],
+    initial: State,
+    apply: Apply[State],
+    *,
+    changes_nothing: ChangesNothing = lambda _request, _answer: False,
+    max_configurations: int = 2_000_000,
 ) -> Violation | None:
     """None if the calls on one object, in whatever order given, are linearizable; else what is wrong.
 
     Raises TooManyConfigurations when that takes more than `max_configurations`.
     """
-    return _Search(calls, initial, apply, max_configurations).run()
+    return _Search(calls, initial, apply, changes_nothing, max_configurations).run()
 
 
 def _line(call: Call) -> str:
@@ -128,10 +137,18 @@ class _Step(Generic[State]):
 
 
 class _Search(Generic[State]):
-    def __init__(self, calls: Sequence[Call], initial: State, apply: Apply[State], max_configurations: int) -> None:
+    def __init__(
+        self,
+        calls: Sequence[Call],
+        initial: State,
+        apply: Apply[State],
+        changes_nothing: ChangesNothing,
+        max_configurations: int,
+    ) -> None:
         self._head, self._invocations = _linked(calls)
         self._state = initial
         self._apply = apply
+        self._changes_nothing = changes_nothing
         self._max_configurations = max_configurations
         self._explained = 0  # a bit for each call
         self._unexplained_answers = sum(call.answer is not UNANSWERED for call in calls)
@@ -178,13 +195,12 @@ class _Search(Generic[State]):
         if invocation.predecessors & ~self._explained:
             return False
         state, answer = self._apply(self._state, call.request)
-        if call.answer is not UNANSWERED and answer != call.answer:
+        if call.answer is UNANSWERED:
+            # What changes nothing now explains nothing now, unless something else had to wait for it.
+            return (state != self._state or not invocation.is_last) and self._step(invocation, state, is_final=False)
+        if answer != call.answer:
             return False
-        if state != self._state:
-            return self._step(invocation, state, is_final=False)
-        # What changes nothing and was not answered either explains nothing, unless something else had to wait for it.
-        is_answered = call.answer is not UNANSWERED
-        return (is_answered or not invocation.is_last) and self._step(invocation, state, is_final=is_answered)
+        return self._step(invocation, state, is_final=self._changes_nothing(call.request, answer))
 
     def _give_up(self, response: _Event) -> bool:
         """At the last instant at which an unanswered call could have been done: it never was."""

@@ -104,6 +104,16 @@ def apply(state: State, request: Request) -> tuple[State, Answer]:
     return state._replace(remaining=balance), balance
 
 
+def changes_nothing(request: Request, answer: Answer) -> bool:
+    """Whether a request with this answer leaves the state as it is, whatever that is.
+
+    Not so where it could have been otherwise: to enable a key that is enabled changes nothing, but tells so to nobody.
+    """
+    if isinstance(request, Verify) and isinstance(answer, Verified):
+        return answer.code != "VALID" or request.cost == 0
+    return answer in (NOT_FOUND, CONFLICT, UNLIMITED)
+
+
 def _verify(state: State, cost: int) -> tuple[State, Answer]:
     if not isinstance(state, Key):
         return state, NOT_FOUND

@@ -25,13 +25,14 @@ from proof.one_key import (
     Verified,
     Verify,
     apply,
+    changes_nothing,
 )
 
 KEY = Key("key_1", "old", True, 10)
 
 
 def explained(calls: Sequence[Call], state: State = KEY) -> bool:
-    return violation(calls, state, apply) is None
+    return violation(calls, state, apply, changes_nothing=changes_nothing) is None
 
 
 def explained_by_trying_everything(calls: Sequence[Call], state: State) -> bool:
@@ -112,6 +113,15 @@ def test_a_read_that_goes_back() -> None:
     rename = Call(0, 9, Rename("key_1", "new"), DONE)
     assert not explained([rename, Call(1, 2, Verify(0), valid(10, "new")), Call(3, 4, Verify(0), valid(10))])
     assert explained([rename, Call(1, 2, Verify(0), valid(10)), Call(3, 4, Verify(0), valid(10, "new"))])
+
+
+def test_what_changed_nothing_at_first_may_change_something_later() -> None:
+    """A key that is enabled while it is disabled: that the former could come first must not decide that it did."""
+    enable, disable = Call(0, 9, SetEnabled("key_1", True), DONE), Call(0, 9, SetEnabled("key_1", False), DONE)
+    assert explained([enable, disable, Call(10, 11, Verify(0), valid(10))])
+    assert explained([enable, disable, Call(10, 11, Verify(0), Verified("DISABLED", "key_1", "old", None))])
+    renames = [Call(0, 9, Rename("key_1", name), DONE) for name in ("old", "new")]
+    assert explained([*renames, Call(10, 11, Verify(0), valid(10))])
 
 
 def test_a_lost_update() -> None:
