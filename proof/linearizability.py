@@ -22,7 +22,7 @@ Apply = Callable[[State, Any], tuple[State, Hashable]]
 """(state, request) → (state afterwards, answer): what one call does when nothing else happens."""
 
 ChangesNothing = Callable[[Any, Any], bool]
-"""(request, answer) → whether a call with this answer leaves every state as it is; to say so less often is right too."""
+"""(request, answer) → whether a call with this answer leaves every state as it is; to say no is always right."""
 
 NEVER = float("inf")
 
