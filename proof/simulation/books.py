@@ -106,6 +106,8 @@ class Books:
         """Life → the tick of its end."""
         self.power_losses: dict[int, int] = {}
         """Life that lost power → the tick of its end."""
+        self.counter_losses: list[int] = []
+        """The ticks at which counters of limits were lost: by loss of power, or because their file had no room."""
         self.highest_ms = 0
         self._tick = 0
         self._jumps: list[tuple[int, int, int]] = []
@@ -155,9 +157,11 @@ class Books:
                 begins_ms = after_ms
         request.wall = (*spans, (begins_ms, max(begins_ms, now_ms)))
 
-    def ended(self, life: int, *, power_loss: bool) -> None:
+    def ended(self, life: int, *, power_loss: bool, counters_lost: bool) -> None:
         """A life is over: what it has not answered it will not do any more."""
         self.life_ends[life] = self.tick()
+        if power_loss or counters_lost:
+            self.counter_losses.append(self._tick)
         if power_loss:
             self.power_losses[life] = self._tick
         for request in self.requests:
@@ -191,8 +195,8 @@ class Books:
 
     def _losses(self) -> list[Call]:
         return [
-            Call(tick, tick + 0.5, model.PowerLost(number=-1, seen={}, moments=(0,)), True)
-            for tick in self.power_losses.values()
+            Call(tick, tick + 0.5, model.CountersLost(number=-1, seen={}, moments=(0,)), True)
+            for tick in self.counter_losses
         ]
 
 

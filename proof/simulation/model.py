@@ -29,7 +29,7 @@ Counter = tuple[str, int, int]
 """Name, duration in ms, number of the window."""
 
 Counters = frozenset[tuple[Any, int]]
-"""How much is used of each counter that is; absent is 0, UNKNOWN after a loss of power."""
+"""How much is used of each counter that is; absent is 0, UNKNOWN after a loss."""
 
 UNKNOWN = -1
 
@@ -441,8 +441,8 @@ class SetOverride(Change):
 
 
 @dataclass(eq=False, kw_only=True)
-class PowerLost(Operation):
-    """A loss of power: counters are as they were a moment before, so what they held is not known here."""
+class CountersLost(Operation):
+    """By a loss of power counters become what they were a moment before, so what they hold is not known here."""
 
     def outcomes(self, state: Any, now_ms: int) -> Iterator[tuple[Any, Told]]:
         """See `Operation`."""

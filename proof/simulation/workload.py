@@ -58,6 +58,8 @@ class Run:
         self._to_repeat: list[Request] = []
         self._repeatable = self._repeating = 0
         self._spool: Spool | None = None
+        self._counters_have_no_room = False
+        """Whether counters of limits were in memory only when the last answer came."""
         self._lost_if_killed = 0
         """Events dropped so far, and those that waited in memory for a full disk, when the last answer came."""
 
@@ -138,7 +140,8 @@ class Run:
 
     def _note_end(self, power_loss: bool, *, orderly: bool = False) -> None:
         self.power_losses += power_loss
-        self.books.ended(self._life, power_loss=power_loss)
+        self.books.ended(self._life, power_loss=power_loss, counters_lost=self._counters_have_no_room)
+        self._counters_have_no_room = False
         if self._spool is not None:
             self.observed.lost_events += self._spool.lost_events if orderly else self._lost_if_killed
             self._spool, self._lost_if_killed = None, 0
@@ -260,10 +263,16 @@ class Run:
         if request.answer is None and request.life in self.books.life_ends:
             request.responded = self.books.life_ends[request.life]
         self._learn(request)
-        if answer is not None and self._spool is not None:
-            self._lost_if_killed = self._spool.dropped_events + self._spool._count_buffered()
+        if answer is not None:
+            self._see_what_waits_in_memory()
         check_answer(self.books, request, self.world.failures)
         return request
+
+    def _see_what_waits_in_memory(self) -> None:
+        application = self.world.application
+        if application is not None and self._spool is not None:
+            self._lost_if_killed = self._spool.dropped_events + self._spool._count_buffered()
+            self._counters_have_no_room = application.services.verification._limiter.counters_in_memory > 0
 
     def _learn(self, request: Request) -> None:
         subject = request.subject
