@@ -4,7 +4,7 @@ The databases (ten thousand keys to ten million, `benchmarks/growth.py`) are mad
 all at the same time, and they are asked in turn, so that a busy machine is busy for all of them. What is compared is
 the server's processor time per request; a ratio is the median of the rounds' ratios to the smallest database.
 
-Cold means that the server has not met the key since it started; the system may still have the pages in its memory. Ten
+Cold means that the server has not met the key since it started; the system may still have the pages in its memory. Four
 times as many keys are asked as the cache holds, where there are so many: ten thousand all fit.
 """
 
@@ -52,7 +52,7 @@ class Effort:
     reads: int = 200
     pages: int = 40
     changes: int = 200
-    crowd: int = 10 * _CACHED
+    crowd: int = 4 * _CACHED
     starts: int = 3
     working_set: int = 1_000
     """The first keys, which are verified warm at every size."""
