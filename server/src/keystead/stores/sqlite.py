@@ -203,6 +203,7 @@ class SqliteStore:
             _probe_writable(self._engine)
             upgrade(self._engine, Path(__file__).parent / "migrations", HEAD)
             _keep_write_ahead_log(self._engine)
+            _make_durable(self._engine)
             self._lookup = connect(path)
             _prepare(self._lookup)
         self._readers = threads.executor(_READERS, "keystead-reader")
@@ -508,6 +509,16 @@ def _keep_write_ahead_log(engine: Engine) -> None:
     # The file remembers it. Only once the database is known to be ours: another program's stays as it is.
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def _make_durable(engine: Engine) -> None:
+    """Sync what the write-ahead log holds: the last process may have been killed before it could.
+
+    Such a commit is in the system's memory only, and everybody is told from now on that it has happened. A checkpoint
+    begins with the sync; that it may find no room for the rest on a full disk does not matter.
+    """
+    with suppress(*_STORAGE_FAILURES), engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 @contextmanager
