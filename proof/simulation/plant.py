@@ -428,6 +428,12 @@ PLANTS: Mapping[str, Plant] = {
         CHANGING,
         _changed(SqliteStore, "_run_in_savepoint", _refusing_what_was_done),
     ),
+    "refused-commit-comes-back": Plant(
+        "What a commit whose sync failed has left in the write-ahead log stays there.",
+        (UNAVAILABLE,),
+        FAILING._replace(lives=3, ends=("kill",)),
+        _changed(sqlite, "_take_back", lambda driver: None),
+    ),
     "no-answer": Plant(
         "What fails is not answered at all.",
         (UNAVAILABLE,),

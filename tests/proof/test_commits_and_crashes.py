@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-
 from proof.simulation.disk import Change
 from proof.simulation.network import ClientConnection
 from proof.simulation.world import ROOT_KEY, World
