@@ -176,7 +176,7 @@ class Books:
         calls = []
         # A tick is one instant, so sorting is by time.
         for request in sorted([*subject.requests, *about_all], key=lambda request: request.invoked):
-            calls += _calls(request, _on_key(request, subject))
+            calls += _calls(request, _on_key(request, subject, self._was_being_deleted(request)))
         return [*calls, *self._losses()]
 
     def of_namespace(self, name: str) -> list[Call]:
@@ -190,8 +190,18 @@ class Books:
         for request in self.requests:
             subject = request.subject
             if isinstance(subject, Subject) and subject.identity == external_id:
-                calls += _calls(request, _on_identity(request, limits))
+                calls += _calls(request, _on_identity(request, limits, self._was_being_deleted(request)))
         return calls + self._losses()
+
+    def _was_being_deleted(self, request: Request) -> bool:
+        """Whether a deletion of its key, or of the key's api, was under way at the same time."""
+        subject = request.subject
+        return isinstance(subject, Subject) and any(
+            other.invoked < request.responded and request.invoked < other.responded
+            for other in self.requests
+            if (other.operation == "keys.deleteKey" and other.subject is subject)
+            or (other.operation == "apis.deleteApi" and other.subject == subject.api_id)
+        )
 
     def _losses(self) -> list[Call]:
         return [
@@ -230,10 +240,10 @@ def moments(
     return tuple(sorted(found))
 
 
-def _on_key(request: Request, subject: Subject) -> Iterator[Operation]:
+def _on_key(request: Request, subject: Subject, was_being_deleted: bool) -> Iterator[Operation]:
     """What a request does to a key. One that was refused because storage takes no writes does nothing (see `model`)."""
     if request.operation == "keys.verifyKey":
-        yield from _verification(request, subject)
+        yield from _verification(request, subject, was_being_deleted)
         return
     if request.operation == "keys.getKey":
         if request.answer is not None:
@@ -341,7 +351,7 @@ def _expiries(subject: Subject) -> tuple[int, ...]:
     return tuple({r.members["expires"] + 1 for r in subject.requests if r.members.get("expires")})
 
 
-def _verification(request: Request, subject: Subject) -> Iterator[Operation]:
+def _verification(request: Request, subject: Subject, was_being_deleted: bool) -> Iterator[Operation]:
     members, body = request.members, request.body
     screen: Told | None = None
     code = None
@@ -349,12 +359,14 @@ def _verification(request: Request, subject: Subject) -> Iterator[Operation]:
         code = body["code"]
         if code != "NOT_FOUND":
             screen = _screened(body, has_own_limits=subject.identity is None)
-    common = _common(request, screen, *_durations(request, subject), instants=_expiries(subject))
-    yield model.Screen(
-        demands=_demands(members) if subject.identity is None else (),
-        needed=members.get("authorization", {}).get("permissions"),
-        **common,
-    )
+    if code != "NOT_FOUND" or was_being_deleted:
+        # One that found no key took from no limit, unless it went while its credits were to be spent.
+        common = _common(request, screen, *_durations(request, subject), instants=_expiries(subject))
+        yield model.Screen(
+            demands=_demands(members) if subject.identity is None else (),
+            needed=members.get("authorization", {}).get("permissions"),
+            **common,
+        )
     cost = members.get("remaining", {}).get("cost", 1)
     if code is None:
         # 503: the limits may be taken, but nothing was spent.
@@ -390,7 +402,7 @@ def _reading(limit: dict[str, int] | None) -> tuple[int, int, int] | None:
     return None if limit is None else (limit["limit"], limit["remaining"], limit["reset"])
 
 
-def _on_identity(request: Request, limits: dict[str, tuple[int, int]]) -> Iterator[Operation]:
+def _on_identity(request: Request, limits: dict[str, tuple[int, int]], was_being_deleted: bool) -> Iterator[Operation]:
     if request.operation != "keys.verifyKey" or not request.members.get("ratelimits"):
         return
     demands = tuple(Demand(demand.name, demand.cost, *limits[demand.name]) for demand in _demands(request.members))
@@ -399,7 +411,7 @@ def _on_identity(request: Request, limits: dict[str, tuple[int, int]]) -> Iterat
         code = request.body["code"]
         if code in ("VALID", "USAGE_EXCEEDED", "RATE_LIMITED"):
             seen = {"limits": (code != "RATE_LIMITED", _reading(request.body.get("ratelimit")))}
-        elif code != "NOT_FOUND":
+        elif code != "NOT_FOUND" or not was_being_deleted:
             return
     yield Take(demands=demands, **_common(request, seen, *(duration for _, duration in limits.values())))
 

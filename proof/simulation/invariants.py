@@ -36,6 +36,9 @@ PROMISES = {
 """Each invariant in a sentence."""
 
 
+_MAX_CONFIGURATIONS = 200_000
+
+
 class Violated(AssertionError):
     """A promise was not kept. `invariant` is its name."""
 
@@ -155,7 +158,8 @@ def _explain(name: str, calls: Sequence[Call], initial: Any) -> None:
 
 
 def _wrong(calls: Sequence[Call], initial: Any, *without: str) -> Violation | None:
-    return violation(calls, Possible(frozenset({initial})), partial(_apply, frozenset(without)))
+    possible = Possible(frozenset({initial}))
+    return violation(calls, possible, partial(_apply, frozenset(without)), max_configurations=_MAX_CONFIGURATIONS)
 
 
 def _apply(without: frozenset[str], possible: Possible, operation: Any) -> tuple[Possible, Any]:

@@ -87,27 +87,27 @@ class Operation:
 
 
 class Possible(NamedTuple):
-    """The states that a history may have led to. `changes` counts what may have changed something.
+    """The states that a history may have led to. `is_odd` turns over with each step that may have changed something.
 
     That makes every such step a change in the eyes of the search, which would else take a step that changes nothing in
     one of its explanations for one that changes nothing in any.
     """
 
     states: frozenset[Any]
-    changes: int = 0
+    is_odd: bool = False
 
 
 def apply(possible: Possible, operation: Operation, without: frozenset[str]) -> tuple[Possible, bool]:
     """What an operation may lead to, and whether it fits at all, when aspects `without` do not count."""
     reached = set()
-    states, changes = possible
+    states, is_odd = possible
     seen = operation.seen
     for state in states:
         for now_ms in operation.moments:
             for after, told in operation.outcomes(state, now_ms):
                 if seen is None or all(told.get(a) == value for a, value in seen.items() if a not in without):
                     reached.add(after)
-    return Possible(frozenset(reached), changes + (not operation.only_looks(states))), bool(reached)
+    return Possible(frozenset(reached), is_odd is operation.only_looks(states)), bool(reached)
 
 
 # ---- changes of a key

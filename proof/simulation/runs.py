@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
+from proof.linearizability import TooManyConfigurations
 from proof.simulation.invariants import Violated
 from proof.simulation.scenario import Scenario, drawn
 from proof.simulation.workload import Run
@@ -20,6 +21,8 @@ class Totals:
     crashes: int = 0
     power_losses: int = 0
     faults: int = 0
+    undecided: int = 0
+    """Runs with a history too tangled to be searched to the end."""
 
     def add(self, run: Run) -> None:
         """Count a run."""
@@ -30,9 +33,10 @@ class Totals:
         self.faults += run.faults
 
     def __str__(self) -> str:
+        undecided = f", {self.undecided} undecided" if self.undecided else ""
         return (
             f"{self.runs:,} runs, {self.requests:,} requests, {self.crashes:,} crashes "
-            f"({self.power_losses:,} power losses), {self.faults:,} faults"
+            f"({self.power_losses:,} power losses), {self.faults:,} faults{undecided}"
         )
 
 
@@ -74,6 +78,9 @@ def run_seed(seed: int, totals: Totals | None = None, scenario: Scenario | None 
             world.run(run.live())
         except Violated as violated:
             found = Found(seed, violated, world.trace.last(_LAST_STEPS), world.trace.digest())
+        except TooManyConfigurations:
+            if totals is not None:
+                totals.undecided += 1
         if totals is not None:
             totals.add(run)
         return found, world.trace.digest()
