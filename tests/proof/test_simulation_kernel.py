@@ -277,6 +277,7 @@ def test_answers_that_left_arrive_after_the_crash() -> None:
         world.disk.crash_at_change(change)
         answer = await world.connect().call("apis.createApi", {"name": "payments"}, ROOT_KEY)
         world.crash()
+        world.disk.forget_plans()
         await world.restart()
         with world.database() as database:
             (count,) = database.execute("SELECT count(*) FROM apis WHERE name = 'payments'").fetchone()
