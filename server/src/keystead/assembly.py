@@ -239,7 +239,7 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
 
     with ExitStack() as closing:
         engine = open_engine(settings.analytics_database, outside.connect)
-        counts = Analytics(engine)
+        counts = Analytics(engine, max_remembered=settings.key_cache_entries)
         closing.callback(counts.close)
         upgrade(engine, tables.MIGRATIONS, tables.HEAD)
         spool = Spool(

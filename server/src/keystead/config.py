@@ -300,7 +300,9 @@ class Settings(BaseSettings):
     max_connections: Count = _count(10_000, "Connections open at the same time.", 1, 1_000_000)
     shutdown_timeout_s: Seconds = _seconds(20, "Time running requests have to end when the server stops.", 0, _DAY_S)
 
-    key_cache_entries: Count = _count(200_000, "Keys held in memory for verification.", 1, 100_000_000)
+    key_cache_entries: Count = _count(
+        200_000, "Keys held in memory, for verification and for counting it.", 1, 100_000_000
+    )
     unknown_key_cache_entries: Count = _count(
         10_000, "Unknown keys remembered, so that guessing does not reach the database.", 0, 100_000_000
     )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections import defaultdict
 from pathlib import Path
 
@@ -129,6 +130,19 @@ def test_counters_differ_in_every_part_of_their_name(tmp_path: Path) -> None:
     again = opened(tmp_path / "limits", 0)[0].take(demands, 0)
     assert [reading.remaining for reading in again[:5]] == [8, 6, 4, 2, 0]
     assert [reading.accepted for reading in again[5:]] == [False, False]
+
+
+def test_long_names_take_little_memory() -> None:
+    """A thousand limits with names of a hundred kilobytes are told apart and take under a megabyte together."""
+    limiter = WindowLimiter()
+    tracemalloc.start()
+    try:
+        for number in range(1_000):
+            demand = LimitDemand("n" * 100_000 + str(number), "key_1", 1, 1000)
+            assert [limiter.take([demand], 0)[0].accepted for _ in range(2)] == [True, False]
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_largest_numbers_are_kept(tmp_path: Path) -> None:

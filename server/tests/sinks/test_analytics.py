@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from keystead.clock import ManualClock
 from keystead.core.events import encode_event, encode_subject
 from keystead.core.series import COUNTED_OUTCOMES, DAY_MS, HOUR_MS, Group, SeriesQuery, Slice
-from keystead.sinks import numbers, segments, tables
+from keystead.sinks import segments, tables
 from keystead.sinks.analytics import Analytics, DayCounts, PositionMoved, open_engine
 from keystead.sinks.merge import Counts
 from keystead.sinks.segments import Position
@@ -491,9 +491,10 @@ def test_failing_upkeep_is_reported_and_tried_again(tmp_path: Path, empty_databa
     assert [entry["event"] for entry in logs] == ["verification_upkeep_failed"]
 
 
-def test_many_names_do_not_stay_in_memory(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_names_do_not_stay_in_memory(process: Process) -> None:
     """Numbers that were given are looked up again once too many are remembered, and stay what they were."""
-    monkeypatch.setattr(numbers, "_MAX_REMEMBERED", 3)
+    process.analytics = Analytics(process.engine, max_remembered=3)
+    process.transfer = Transfer(process.spool, process.analytics)
     for _ in range(2):
         send(process, *(event(f"key_{n}", tags=(f"t{n}",), identity_id=f"id_{n}") for n in range(5)))
         process.transfer.transfer_once()

@@ -20,6 +20,9 @@ _Counter = tuple[str, str, int, int]
 
 _NUMBERS = struct.Struct("=qqq")
 
+_LONGEST_NAME = 128
+"""Whoever has one valid key names limits as they like: what stands for a longer name must not be as long."""
+
 _GRACE_MS = 60_000
 """How long an expired counter is kept, for clocks that are set back."""
 
@@ -62,7 +65,10 @@ class WindowLimiter:
 
     def _take(self, demand: LimitDemand, now_ms: int) -> LimitReading:
         window = window_at(now_ms, demand.duration_ms)
-        counter = (demand.scope_id, demand.name, demand.duration_ms, window)
+        name = demand.name
+        if len(name) > _LONGEST_NAME:
+            name = _shortened(name)
+        counter = (demand.scope_id, name, demand.duration_ms, window)
         place = self._places.get(counter)
         if place is None:
             return self._take_first(counter, demand, now_ms)
@@ -122,6 +128,11 @@ class WindowLimiter:
             self._recovered.update(zip(digests, places, strict=True))
             for digest, expires_ms in zip(digests, expiries, strict=True):
                 self._expiring_at(expires_ms).append(digest)
+
+
+def _shortened(name: str) -> str:
+    # Longer than any name that is kept as it is: the two can not be equal.
+    return "#" + blake2b(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _digest(counter: _Counter) -> bytes:

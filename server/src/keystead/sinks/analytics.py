@@ -16,7 +16,7 @@ from keystead.connect import Connect, connect_file
 from keystead.core.series import DAY_MS, SeriesQuery, SeriesRow, Slice
 from keystead.sinks import retention
 from keystead.sinks.merge import Counts, merge
-from keystead.sinks.numbers import Numbers
+from keystead.sinks.numbers import MAX_REMEMBERED, Numbers
 from keystead.sinks.segments import Position
 from keystead.sinks.series import read_days, read_series
 from keystead.sinks.tables import COUNTERS, spool_position
@@ -70,9 +70,10 @@ def open_engine(file: Path, connect: Connect = connect_file) -> sa.Engine:
 class Analytics:
     """Counts of verifications in one database; every method may be called from any thread, `add` from one at a time."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, max_remembered: int = MAX_REMEMBERED) -> None:
+        """`max_remembered`: of how many keys, identities and lists of tags the numbers are kept in memory."""
         self._engine = engine
-        self._numbers = Numbers()
+        self._numbers = Numbers(max_remembered)
 
     def position(self) -> Position:
         """Up to where the spool is counted."""
