@@ -19,6 +19,7 @@ from pathlib import Path
 
 from keystead.testing.connection import Connection
 from keystead.testing.server import ServerProcess
+from proof import arguments
 from proof.full_disk_books import Books, log_lines
 from proof.small_disk import NoSmallDisk, SmallDisk, enter_namespace
 
@@ -353,7 +354,7 @@ def run(scenarios: Sequence[Scenario], seconds: float, seed: int) -> int:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=8.0, help="how long each scenario works")
+    parser.add_argument("--seconds", type=arguments.seconds, default=8.0, help="how long each scenario works")
     parser.add_argument("--seed", type=int, default=1)
     names = [scenario.__name__ for scenario in SCENARIOS]
     parser.add_argument("scenario", nargs="*", help=f"of {', '.join(names)}; all unless given")

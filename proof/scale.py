@@ -32,6 +32,7 @@ from rich.table import Table
 
 from keystead.testing.connection import Connection
 from keystead.testing.server import ServerProcess
+from proof import arguments
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 
@@ -409,11 +410,11 @@ def summary(rows: Sequence[Row], found: Sequence[str], seconds: float) -> str:
 def main() -> int:
     """Run the command; its exit code."""
     parser = argparse.ArgumentParser(prog="python -m proof.scale", description=__doc__.splitlines()[0])
-    parser.add_argument("--keys", default=",".join(map(str, SIZES)), help="sizes, each ten times the one before")
+    parser.add_argument("--keys", type=arguments.counts, default=SIZES, help="sizes, each ten times the one before")
     parser.add_argument("--quick", action="store_true", help="few requests: whether it works, not what it costs")
     parser.add_argument("--work", type=Path, default=WORK, help="where the databases are kept")
     options = parser.parse_args()
-    sizes = sorted(int(text) for text in options.keys.split(","))
+    sizes: Sequence[int] = options.keys
     folders = {
         size: _timed(f"database of {size:,} keys", lambda size=size: growth.grown(size, options.work)) for size in sizes
     }

@@ -23,6 +23,7 @@ import uvloop
 from benchmarks.machine import memory_kib
 
 from keystead.testing.server import ServerProcess
+from proof import arguments
 from proof.traffic import Client, Shared, Tally, Unexpected, counted_events, disagreements, open_clients
 
 ROOT_KEY = "keystead_root_key_of_the_soak"
@@ -208,8 +209,8 @@ class Soak:
 def main() -> int:
     """Run the command; its exit code."""
     parser = argparse.ArgumentParser(prog="python -m proof.soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--seconds", type=arguments.seconds, default=60.0, help="how long")
+    parser.add_argument("--clients", type=arguments.count, default=32)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     soak = Soak(options.seconds, options.clients, options.seed)

@@ -9,13 +9,14 @@ import time
 import traceback
 from pathlib import Path
 
+from proof import arguments
 from proof.crash.runs import Crash
 
 
 def main() -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser(prog="python -m proof.crash", description="Kill a server under load, many times.")
-    parser.add_argument("--runs", type=int, default=100, help="how many kills (default: 100)")
+    parser.add_argument("--runs", type=arguments.count, default=100, help="how many kills (default: 100)")
     parser.add_argument("--seed", type=int, help="for the same calls and moments as before, as far as time allows")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed

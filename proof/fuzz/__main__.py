@@ -10,21 +10,22 @@ from pathlib import Path
 
 import uvloop
 
+from proof import arguments
 from proof.fuzz.run import Found, Fuzz
 
 _5XX = re.compile(r"^violation in .*: 5\d\d: ")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m proof.fuzz", description="Hostile input.")
-    parser.add_argument("--cases", type=int, default=100_000, help="how many cases (default 100,000)")
+    parser.add_argument("--cases", type=arguments.count, default=100_000, help="how many cases (default 100,000)")
     parser.add_argument(
         "--seed", type=int, default=None, help="what all cases follow from (default: another each time)"
     )
     parser.add_argument("--case", type=int, default=None, help="try only this one")
     parser.add_argument("--described", type=int, default=None, help="try only this block of schemathesis's cases")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="keystead-fuzz-") as folder:

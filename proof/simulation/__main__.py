@@ -5,6 +5,7 @@ import random
 import sys
 import time
 
+from proof import arguments
 from proof.simulation.runs import Totals, run_seed
 from proof.simulation.vfs import Unsupported
 from proof.simulation.world import the_vfs
@@ -15,7 +16,7 @@ _PROGRESS_EVERY_S = 5.0
 def main() -> int:
     """The exit code: 0 when every promise was kept."""
     parser = argparse.ArgumentParser(prog="python -m proof.simulation", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="how long to go on with seed after seed")
+    parser.add_argument("--seconds", type=arguments.seconds, default=60, help="how long to go on with seed after seed")
     parser.add_argument("--seed", type=int, help="run this one only, exactly as before")
     parser.add_argument("--from-seed", type=int, help="where to begin; a random number unless given")
     options = parser.parse_args()
