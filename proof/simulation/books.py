@@ -1,7 +1,7 @@
 """What the clients of a run know: every request with its answer, as calls on the objects of `model`."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,9 @@ from proof.simulation.network import Answer
 ROLE = "reader"
 FIRST_GRANTED = frozenset({"documents.read"})
 """The permissions of the role at first."""
+
+LATE = "documents.late"
+"""A permission that some queued imports name, and that is made only when all lives are over."""
 
 REPLAY_WITHIN_MS = 20 * 3_600_000
 """Answers are kept for a day; a request is not repeated later than this."""
@@ -127,10 +130,12 @@ class Books:
         self.counter_losses: list[int] = []
         """The ticks at which counters of limits were lost: by loss of power, or because their file had no room."""
         self.highest_ms = 0
+        self.is_late_made = False
+        """Whether there is the permission LATE."""
         self._tick = 0
         self._jumps: list[tuple[int, int, int]] = []
         self._queued: list[Request] = []
-        """Parts of batches since the queue was last seen worked off."""
+        """Parts of batches that may yet be made."""
 
     def tick(self) -> int:
         """The next instant: nothing else has it."""
@@ -182,14 +187,15 @@ class Books:
             request.responded = self.tick()
         self._note_clock(request, now_ms)
 
-    def worked_off(self, now_ms: int) -> None:
-        """Nothing waits in the queue: what was to be made of it has been made."""
+    def worked_off(self, now_ms: int, failed: Collection[str] = ()) -> None:
+        """What was to be made of the queue has been made; items of the names `failed` are left, and may be later."""
         self.saw(now_ms)
         tick = self.tick()
         for part in self._queued:
-            part.responded = tick
             self._note_clock(part, now_ms)
-        self._queued = []
+            if part.members["name"] not in failed:
+                part.responded = tick
+        self._queued = [part for part in self._queued if part.responded == math.inf]
 
     def _note_clock(self, request: Request, now_ms: int) -> None:
         """What the server's clock went through from its beginning until now."""

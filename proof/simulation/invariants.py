@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from proof.linearizability import NEVER, UNANSWERED, Call, Violation, violation
-from proof.simulation.books import FIRST_GRANTED, Batch, Books, Request, Subject
+from proof.simulation.books import FIRST_GRANTED, LATE, Batch, Books, Request, Subject
 from proof.simulation.model import DAY_MS, Change, NamespaceState, Possible, State, Told, apply
 
 NO_OVERSPEND = "no-overspend"
@@ -403,6 +403,8 @@ def _must_fail(books: Books, batch: Batch, name: str, why: str) -> bool:
     """Whether the item can fail for that reason."""
     if why == "a key with this hash already exists":
         return name not in {f"key {subject.number}" for subject in batch.subjects if subject is not None}
+    if why == f'unknown permissions: ["{LATE}"]':
+        return not books.is_late_made
     is_doomed = any(request.subject == batch.api_id for request in books.requests)
     return is_doomed and why == f"api {batch.api_id} not found"
 

@@ -328,6 +328,7 @@ def _demanding_whole_lines(log: Any) -> Any:
 # ---- queued imports
 
 _attempt, _run_due, _remove = MigrationQueue._attempt, MigrationQueue.run_due, SqlQueuedKeys.remove
+_reschedule = SqlQueuedKeys.reschedule
 _enqueue_keys, _insert_imported = Migrations.enqueue_keys, migration_queue.insert_imported
 
 
@@ -370,6 +371,11 @@ async def _enqueueing_one_by_one(migrations: Any, caller: Any, request: Any) -> 
         single = EnqueueKeys(request.migration_id, request.api_id, [item])
         answer = await _enqueue_keys(migrations, caller, single)
     return answer
+
+
+def _giving_up_at_once(rows: Any, seq: int, attempts: int, due_at_ms: int | None, error: str | None) -> None:
+    del due_at_ms
+    _reschedule(rows, seq, attempts, None, error)
 
 
 def _importing_silently(*arguments: Any) -> None:
@@ -516,6 +522,12 @@ PLANTS: Mapping[str, Plant] = {
         (NO_CHANGE_MISSING,),
         IMPORTING,
         _changed(Migrations, "enqueue_keys", _enqueueing_one_by_one),
+    ),
+    "failed-import-never-tried-again": Plant(
+        "An import that has failed is not tried again when what it lacked is there.",
+        (NO_CHANGE_MISSING,),
+        IMPORTING,
+        _changed(SqlQueuedKeys, "reschedule", _giving_up_at_once),
     ),
     "imports-unaudited": Plant(
         "Keys that the queue makes leave no audit entry.",

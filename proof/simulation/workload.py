@@ -17,7 +17,7 @@ from keystead.core.secrets import hash_secret
 from keystead.ports import Transaction
 from keystead.sinks.spool import Spool
 from keystead.stores.tables import audit_log, queued_keys
-from proof.simulation.books import FIRST_GRANTED, REPLAY_WITHIN_MS, ROLE, Batch, Books, Request, Subject
+from proof.simulation.books import FIRST_GRANTED, LATE, REPLAY_WITHIN_MS, ROLE, Batch, Books, Request, Subject
 from proof.simulation.disk import Change as FailingChange
 from proof.simulation.invariants import NO_CHANGE_MISSING, Observed, Violated, check_answer, check_at_rest
 from proof.simulation.network import ClientConnection, Unanswered
@@ -75,6 +75,9 @@ class Run:
             await self._one_life(end)
             await self._end_life(end)
             await self._start_again()
+            await self._look_at_everything()
+        if any("unknown permissions" in why for _, why in self.observed.queued):
+            await self._mend()
             await self._look_at_everything()
 
     # ---- lives
@@ -467,6 +470,8 @@ class Run:
             item["ratelimit"] = self._drawn_own_limit()
         if random.random() < 0.3:
             item["roles"] = [ROLE]
+        if random.random() < 0.1:
+            item["permissions"] = [LATE]
         return item
 
     def _granting(self, slugs: Iterable[str]) -> dict[str, Any]:
@@ -527,24 +532,40 @@ class Run:
         connection.close()
         check_at_rest(self.books, self.observed)
 
+    async def _mend(self) -> None:
+        """Make the permission that some imports wait for."""
+        connection = self.world.connect()
+        members = {"name": LATE, "slug": LATE}
+        request = await self.send(connection, "permissions.createPermission", members, None)
+        assert request.status == 200, request
+        self.books.is_late_made = True
+        connection.close()
+
     async def _work_off(self) -> None:
         """Until all that is in the queue has been tried, and has failed for a reason that stays."""
         deadline_s = self.world.scheduler.now_us / 1e6 + 2 * _LOOKING_AGAIN_S
-        while waiting := [row for row in await self._read_queue() if _may_be_made(row)]:
+        while waiting := [row for row in await self._read_queue() if self._may_be_made(row)]:
             if self.world.scheduler.now_us / 1e6 > deadline_s:
                 names = [_name(row) for row in waiting]
                 raise Violated(NO_CHANGE_MISSING, f"imports are not worked off though nothing fails: {names}")
-            self._go_to(min(row["due_at_ms"] for row in waiting))
+            self._go_to(max(row["due_at_ms"] for row in waiting))
             await asyncio.sleep(0.5)
-        self.books.worked_off(self.world.now_ms)
         self.observed.queued = [(_name(row), row["error"]) for row in await self._read_queue()]
+        self.books.worked_off(self.world.now_ms, {name for name, _ in self.observed.queued})
 
     def _go_to(self, due_ms: int) -> None:
-        """Set the clock forwards, should it have been set back since somebody wrote this down."""
+        """Set the clock forwards: to a retry that is far off, or to what was written down before it was set back."""
         before_ms = self.world.now_ms
         if due_ms > before_ms:
             self.world.jump_clock(due_ms - before_ms)
             self.books.jumped(before_ms, self.world.now_ms)
+
+    def _may_be_made(self, row: Mapping[str, Any]) -> bool:
+        """Whether it waits for an attempt that nothing lasting is in the way of."""
+        why = row["error"]
+        is_free = why is None or why.startswith("an unexpected failure")
+        is_mended = self.books.is_late_made and why is not None and why.startswith("unknown permissions")
+        return row["due_at_ms"] is not None and (is_free or is_mended)
 
     async def _read_queue(self) -> list[Mapping[str, Any]]:
         store = self.world.application.storage.store  # type: ignore[union-attr]
@@ -622,12 +643,6 @@ def _hash(secret: str) -> dict[str, str]:
 
 def _name(row: Mapping[str, Any]) -> str:
     return str(json.loads(row["item"])["name"])
-
-
-def _may_be_made(row: Mapping[str, Any]) -> bool:
-    """Whether nothing, or nothing lasting, has been in its way so far."""
-    is_given_up = row["due_at_ms"] is None
-    return not is_given_up and (row["error"] is None or row["error"].startswith("an unexpected failure"))
 
 
 def _every_queued(tx: Transaction) -> list[Mapping[str, Any]]:

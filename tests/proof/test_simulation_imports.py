@@ -1,9 +1,10 @@
 """What the simulation says of a batch of queued imports, by what its clients were told and what was found."""
 
 import json
+import math
 
 import pytest
-from proof.simulation.books import Batch, Books, Subject
+from proof.simulation.books import LATE, Batch, Books, Subject
 from proof.simulation.invariants import (
     AUDIT,
     IDEMPOTENCY,
@@ -92,14 +93,24 @@ def test_an_import_may_fail_with_its_api() -> None:
     check_imports(books_of(202, deletes_api=True), observed(ONE, failed))
 
 
+def test_an_import_may_fail_for_want_of_a_permission() -> None:
+    """As long as there is none."""
+    books, found = books_of(202), observed(ONE, [("key 1", f'unknown permissions: ["{LATE}"]'), *WAITS])
+    check_imports(books, found)
+    books.is_late_made = True
+    with pytest.raises(Violated, match="key 1: made 0 times"):
+        check_imports(books, found)
+
+
 def test_an_import_is_under_way_until_the_queue_is_worked_off() -> None:
-    """The creation of each key may be at any instant up to then, and its clock is that of all this time."""
+    """The creation of its key may be at any instant up to then, or later if it is left; so its clock is."""
     books = books_of(202)
     books.jumped(0, 5_000)
-    books.worked_off(7_000)
+    books.worked_off(6_000, failed={"key 0", "key 1"})
+    books.worked_off(7_000, failed={"key 1"})
     (request,) = books.requests
-    assert len(request.parts) == 2
+    made, left = request.parts
+    assert request.responded < made.responded < left.responded == math.inf
     for part in request.parts:
-        assert part.responded > request.responded
         assert part.wall == ((0, 0), (5_000, 7_000))
         assert part.status == 202
