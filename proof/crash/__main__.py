@@ -53,6 +53,7 @@ def summary(crash: Crash, seed: int, took_s: float) -> str:
     return (
         f"crash: {crash.kills} kills, {crash.stops} orderly ends, "
         f"{books.acknowledged.total():,} acknowledged requests, {books.compared_events:,} verifications counted, "
+        f"{crash.imports.made:,} queued imports made, {crash.imports.failed:,} failed for a reason, "
         f"{books.undecided + insisted:,} undecided, {books.repeated + insisted:,} repeated, "
         f"{crash.histories} histories of {crash.history_calls:,} calls, {took_s:.0f} s, no violation (seed {seed})"
     )

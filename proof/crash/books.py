@@ -34,7 +34,7 @@ class Deed:
     """A call and what it means: `acknowledged` is told the answer's JSON, `lost` whether the call will be repeated.
 
     `audit` are the entries it leaves (event, object's id, how many). Only a deed that `is_repeatable` may carry an
-    Idempotency-Key; `repeated` is told the answer to its repetition after no answer.
+    Idempotency-Key; `repeated` is told the answer to its repetition after no answer. `status` is the answer's.
     """
 
     operation: str
@@ -44,6 +44,7 @@ class Deed:
     audit: Sequence[tuple[str, str, int]] = ()
     is_repeatable: bool = False
     repeated: Callable[[Any], None] = field(default=lambda _: None)
+    status: int = 200
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class Books:
                 self._lose(deed, key)
                 return
             expect(
-                answer.status == 200, f"{deed.operation} {deed.members} was answered {answer.status} {answer.body!r}"
+                answer.status == deed.status,
+                f"{deed.operation} {deed.members} was answered {answer.status} {answer.body!r}",
             )
             deed.acknowledged(answer.json)
             self.acknowledged[deed.operation] += 1
@@ -192,7 +194,8 @@ class Books:
     def _say_again(self, client: Connection, said: Said) -> Answer:
         client.send(said.deed.operation, said.deed.members, idempotency_key=said.idempotency_key)
         answer = client.receive()
-        expect(answer.status == 200, f"{said.deed.operation} repeated: {answer.status} {answer.body!r}")
+        wanted = said.deed.status
+        expect(answer.status == wanted, f"{said.deed.operation} repeated: {answer.status} {answer.body!r}")
         return answer
 
     def compare_events(self, client: Connection, api_id: str, *, is_clean: bool) -> None:
@@ -256,6 +259,17 @@ def ask_all(client: Connection, requests: Iterable[tuple[str, dict[str, Any], bo
             answers += [client.receive() for _ in range(under_way)]
             under_way = 0
     return answers + [client.receive() for _ in range(under_way)]
+
+
+def everything_listed(client: Connection, operation: str, member: str, **query: Any) -> list[dict[str, Any]]:
+    """Everything that a listing has, page after page. Raises Difference when that is not its total."""
+    items: list[dict[str, Any]] = []
+    page = client.get(operation, limit=100, **query).json
+    while page[member]:
+        items += page[member]
+        page = client.get(operation, limit=100, cursor=page["cursor"], **query).json
+    expect(len(items) == page["total"], f"{operation} lists {len(items)} and says that there are {page['total']}")
+    return items
 
 
 def expect_told(answer: dict[str, Any], **members: Any) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from keystead.testing.connection import Connection
-from proof.crash.books import Books, Deed, ask_all, expect_told
+from proof.crash.books import Books, Deed, ask_all, everything_listed, expect_told
 from proof.crash.undecided import Count, Step, Thing, expect
 
 _GRANTED = 100_000_000
@@ -284,7 +284,7 @@ class Keyring:
         self._books = books
         self.api_id = books.create_api(client, "keyring", storeEncryptedKeys=True)
         # What the books themselves made there.
-        self._others = {key["id"] for key in _pages(client, "apis.listKeys", "keys", apiId=self.api_id)}
+        self._others = {key["id"] for key in everything_listed(client, "apis.listKeys", "keys", apiId=self.api_id)}
         self._live: list[list[Kept]] = [[] for _ in range(slots)]
         self._dead: list[Kept] = []
         self._undecided: list[Kept] = []
@@ -361,7 +361,7 @@ class Keyring:
         """The listing has what was created and not deleted, once; secrets verify, and are decrypted, accordingly."""
         listed = {
             key["id"]: key
-            for key in _pages(client, "apis.listKeys", "keys", apiId=self.api_id, decrypt="true")
+            for key in everything_listed(client, "apis.listKeys", "keys", apiId=self.api_id, decrypt="true")
             if key["id"] not in self._others
         }
         for kept in self._undecided:
@@ -510,7 +510,7 @@ class Overrides:
         self._books = books
         for slot in range(slots):
             client.post("ratelimits.limit", _limit(f"namespace {slot}", "somebody", 1, 60_000, cost=0))
-        found = _pages(client, "ratelimits.listNamespaces", "namespaces")
+        found = everything_listed(client, "ratelimits.listNamespaces", "namespaces")
         ids = {namespace["name"]: namespace["id"] for namespace in found}
         self._namespaces = [ids[f"namespace {slot}"] for slot in range(slots)]
         for namespace_id in self._namespaces:
@@ -746,14 +746,3 @@ class Apis:
 
 def _limit(namespace: str, identifier: str, limit: int, duration_ms: int, *, cost: int) -> dict[str, Any]:
     return {"namespace": namespace, "identifier": identifier, "limit": limit, "duration": duration_ms, "cost": cost}
-
-
-def _pages(client: Connection, operation: str, member: str, **query: Any) -> list[dict[str, Any]]:
-    """Everything a listing has."""
-    items: list[dict[str, Any]] = []
-    page = client.get(operation, limit=100, **query).json
-    while page[member]:
-        items += page[member]
-        page = client.get(operation, limit=100, cursor=page["cursor"], **query).json
-    expect(len(items) == page["total"], f"{operation} lists {len(items)} and says that there are {page['total']}")
-    return items

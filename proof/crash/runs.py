@@ -20,6 +20,7 @@ from keystead.testing.server import ServerProcess
 from proof.clients import Clients, Lost
 from proof.crash.books import Books
 from proof.crash.files import check_files, secrets_of
+from proof.crash.imports import Imports
 from proof.crash.pages import Apis, Identities, Keyring, Limits, Overrides, OwnKeys, Roles, ScarceBalance, SharedBalance
 from proof.crash.patient import PatientCaller
 from proof.crash.undecided import Difference, expect
@@ -71,11 +72,13 @@ class Crash:
         api_id = books.create_api(client, "keys")
         keyring = Keyring(books, client, CONNECTIONS)
         self.patient = PatientCaller(books, client, api_id, keyring)
+        self.imports = Imports(books, client, self.folder)
         books.pages = [
             (SharedBalance(books, client, api_id), 5),
             (ScarceBalance(books, client, api_id), 3),
             (OwnKeys(books, client, api_id, CONNECTIONS), 6),
             (keyring, 6),
+            (self.imports, 2),
             (Identities(books, CONNECTIONS), 2),
             (Overrides(books, client, CONNECTIONS), 2),
             (Limits(books, client, api_id), 3),
@@ -224,11 +227,11 @@ class Crash:
 
     # --- Load
 
-    def load(self, end: Callable[[], None]) -> list[Lost]:
-        """Let the clients work until the server has been ended; what was not answered."""
+    def load(self, end: Callable[[], None], answers: int | None = None) -> list[Lost]:
+        """Let the clients work until the server has been ended, after so many answers; what was not answered."""
         self.patient.begin(self.server.url, self.server.root_key)
         clients = Clients(self.server.url, self.server.root_key, self.books.programs(CONNECTIONS))
-        wanted = self.books.acknowledged.total() + self.random.randint(20, 1000)
+        wanted = self.books.acknowledged.total() + (answers or self.random.randint(20, 1000))
         with self._ending(end, lambda: self.books.acknowledged.total() >= wanted):
             clients.work(lambda: False)
         return clients.lost
@@ -356,10 +359,19 @@ class Crash:
             self.books.compare(client, is_clean=is_clean)
 
     def finish(self) -> None:
-        """The last look: at the whole audit log again, and at the files after an orderly end."""
+        """The last look: at the queue when all waiting is over, at the whole audit log again, and at the files."""
         self.compare()
+        with self._client() as client:
+            self.imports.mend(client)
+        self._stop()
+        self.imports.let_time_pass()
+        self.server.start()
+        self.compare(is_clean=True)
         self.books.compare_audit_from_the_start()
-        expect(self.server.stop() == 0, "the last orderly end failed")
+        self._stop()
+
+    def _stop(self) -> None:
+        expect(self.server.stop() == 0, "an orderly end at rest failed")
         self.check_files()
 
 

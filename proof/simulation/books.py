@@ -1,8 +1,8 @@
 """What the clients of a run know: every request with its answer, as calls on the objects of `model`."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proof.linearizability import UNANSWERED, Call
@@ -38,6 +38,9 @@ ROLE = "reader"
 FIRST_GRANTED = frozenset({"documents.read"})
 """The permissions of the role at first."""
 
+LATE = "documents.late"
+"""A permission that some queued imports name, and that is made only when all lives are over."""
+
 REPLAY_WITHIN_MS = 20 * 3_600_000
 """Answers are kept for a day; a request is not repeated later than this."""
 
@@ -60,15 +63,31 @@ class Subject:
 
 
 @dataclass(eq=False)
+class Batch:
+    """Keys that are imported together through the queue: of each item its key, None for one that can not be made."""
+
+    number: int
+    api_id: str
+    subjects: list[Subject | None]
+
+    def __str__(self) -> str:
+        return f"batch {self.number}"
+
+
+@dataclass(eq=False)
 class Request:
-    """A request as its client saw it. Instants are ticks of `Books`, `wall` what the server's clock went through."""
+    """A request as its client saw it. Instants are ticks of `Books`, `wall` what the server's clock went through.
+
+    A batch has a part for each of its keys, a request of its own with the item as its members: it is under way until
+    the queue has been seen worked off.
+    """
 
     number: int
     life: int
     operation: str
     members: dict[str, Any]
-    subject: Subject | str | None
-    """The key or the namespace that it is about, the role, or the api that it deletes."""
+    subject: Subject | Batch | str | None
+    """The key, the batch or the namespace that it is about, the role, or the api that it deletes."""
     idempotency_key: str | None
     invoked: int
     sent_ms: int
@@ -77,6 +96,7 @@ class Request:
     highest_ms: int = 0
     answer: Answer | None = None
     body: Any = None
+    parts: "list[Request]" = field(default_factory=list)
 
     @property
     def status(self) -> int | None:
@@ -102,6 +122,7 @@ class Books:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.subjects: list[Subject] = []
+        self.batches: list[Batch] = []
         self.life_ends: dict[int, int] = {}
         """Life → the tick of its end."""
         self.power_losses: dict[int, int] = {}
@@ -109,8 +130,12 @@ class Books:
         self.counter_losses: list[int] = []
         """The ticks at which counters of limits were lost: by loss of power, or because their file had no room."""
         self.highest_ms = 0
+        self.is_late_made = False
+        """Whether there is the permission LATE."""
         self._tick = 0
         self._jumps: list[tuple[int, int, int]] = []
+        self._queued: list[Request] = []
+        """Parts of batches that may yet be made."""
 
     def tick(self) -> int:
         """The next instant: nothing else has it."""
@@ -132,7 +157,7 @@ class Books:
         life: int,
         operation: str,
         members: dict[str, Any],
-        subject: Subject | str | None,
+        subject: Subject | Batch | str | None,
         now_ms: int,
         idempotency_key: str | None = None,
     ) -> Request:
@@ -141,15 +166,40 @@ class Books:
         self.requests.append(request)
         if isinstance(subject, Subject):
             subject.requests.append(request)
+        if isinstance(subject, Batch):
+            self._begin_parts(request, subject)
         return request
+
+    def _begin_parts(self, request: Request, batch: Batch) -> None:
+        for item, subject in zip(request.members["keys"], batch.subjects, strict=True):
+            if subject is not None:
+                part = replace(request, members=item, subject=subject, parts=[])
+                subject.requests.append(part)
+                request.parts.append(part)
+        self._queued += request.parts
 
     def end(self, request: Request, answer: Answer | None, body: Any, now_ms: int) -> None:
         """Its answer has come, or it is known that none will."""
         self.saw(now_ms)
-        request.answer, request.body = answer, body
-        request.highest_ms = self.highest_ms
+        for done in (request, *request.parts):
+            done.answer, done.body = answer, body
         if answer is not None:
             request.responded = self.tick()
+        self._note_clock(request, now_ms)
+
+    def worked_off(self, now_ms: int, failed: Collection[str] = ()) -> None:
+        """What was to be made of the queue has been made; items of the names `failed` are left, and may be later."""
+        self.saw(now_ms)
+        tick = self.tick()
+        for part in self._queued:
+            self._note_clock(part, now_ms)
+            if part.members["name"] not in failed:
+                part.responded = tick
+        self._queued = [part for part in self._queued if part.responded == math.inf]
+
+    def _note_clock(self, request: Request, now_ms: int) -> None:
+        """What the server's clock went through from its beginning until now."""
+        request.highest_ms = self.highest_ms
         spans, begins_ms = [], request.sent_ms
         for tick, before_ms, after_ms in self._jumps:
             if request.invoked < tick:
@@ -176,7 +226,9 @@ class Books:
         calls = []
         # A tick is one instant, so sorting is by time.
         for request in sorted([*subject.requests, *about_all], key=lambda request: request.invoked):
-            calls += _calls(request, _on_key(request, subject, self._was_being_deleted(request)))
+            is_queued = request.operation == "migrations.enqueueKeys"
+            was_going = self._was_its_api_deleted(request) if is_queued else self._was_being_deleted(request)
+            calls += _calls(request, _on_key(request, subject, was_going))
         return [*calls, *self._losses()]
 
     def of_namespace(self, name: str) -> list[Call]:
@@ -201,6 +253,17 @@ class Books:
             for other in self.requests
             if (other.operation == "keys.deleteKey" and other.subject is subject)
             or (other.operation == "apis.deleteApi" and other.subject == subject.api_id)
+        )
+
+    def _was_its_api_deleted(self, request: Request) -> bool:
+        """Whether a deletion of its key's api was under way at the same time."""
+        subject = request.subject
+        return isinstance(subject, Subject) and any(
+            other.operation == "apis.deleteApi"
+            and other.subject == subject.api_id
+            and other.invoked < request.responded
+            and request.invoked < other.responded
+            for other in self.requests
         )
 
     def _losses(self) -> list[Call]:
@@ -251,6 +314,10 @@ def _on_key(request: Request, subject: Subject, was_being_deleted: bool) -> Iter
         return
     if request.operation == "keys.getVerifications":
         return
+    if request.operation == "migrations.enqueueKeys" and request.status == 202 and was_being_deleted:
+        # It may have been too late for the queue to make it.
+        yield Create(key=first_key(request.members), **_common(request, None))
+        return
     change = _change(request, subject)
     if change is not None:
         yield change
@@ -260,7 +327,7 @@ def _change(request: Request, subject: Subject) -> Operation | None:
     common = {**_common(request, _answered(request)), "idempotency_key": request.idempotency_key}
     members = request.members
     match request.operation:
-        case "keys.createKey" | "migrations.createKeys":
+        case "keys.createKey" | "migrations.createKeys" | "migrations.enqueueKeys":
             if request.status == 404:  # its api was being deleted
                 return None
             return Create(key=first_key(members), **common)
@@ -286,7 +353,7 @@ def _answered(request: Request) -> Told | None:
         return None
     if request.status == 503:
         return {"answer": "unavailable"}
-    if request.status != 200:
+    if request.status not in (200, 202):
         return {"answer": {404: MISSING, 400: REFUSED, 409: "conflict"}.get(request.status or 0, request.status)}
     if request.operation == "keys.updateRemaining":
         return {"answer": DONE, "balance": request.body["remaining"]}

@@ -1,5 +1,6 @@
 """What must be true of every run, one check each; docs/guarantees.md cites them by name."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from proof.linearizability import NEVER, UNANSWERED, Call, Violation, violation
-from proof.simulation.books import FIRST_GRANTED, Books, Request, Subject
+from proof.simulation.books import FIRST_GRANTED, LATE, Batch, Books, Request, Subject
 from proof.simulation.model import DAY_MS, Change, NamespaceState, Possible, State, Told, apply
 
 NO_OVERSPEND = "no-overspend"
@@ -60,6 +61,8 @@ class Observed:
     """Events that were dropped and counted as such, or waited in memory for a disk that took none at a crash."""
     keys: set[str] = field(default_factory=set)
     audit: Sequence[Any] = ()
+    queued: Sequence[tuple[str, str]] = ()
+    """Of each item in the queue its name and why it has failed."""
     rests: list[float] = field(default_factory=list)
     """The ticks at which a server was at rest before."""
 
@@ -72,7 +75,7 @@ def check_answer(books: Books, request: Request, failures: Sequence[str]) -> Non
     _check_form(request, failures)
     if isinstance(request.subject, Subject) and request.status == 200:
         _check_balance(books, request.subject)
-    if request.idempotency_key is not None and request.status == 200:
+    if request.idempotency_key is not None and request.status in (200, 202):
         _check_repetition(books, request)
 
 
@@ -81,7 +84,7 @@ def _check_form(request: Request, failures: Sequence[str]) -> None:
     if failures:
         raise Violated(UNAVAILABLE, f"a failure in the server that nobody took: {failures[0]}")
     status, body = request.status, request.body
-    if status in (None, 200):
+    if status in (None, 202 if request.operation == "migrations.enqueueKeys" else 200):
         return
     error = body.get("error", {}) if isinstance(body, dict) else {}
     is_unavailable = status == 503 and error.get("reason") == "UNAVAILABLE"
@@ -100,7 +103,7 @@ def _check_balance(books: Books, subject: Subject) -> None:
             if status == 200 and request.body["valid"] and "remaining" in request.body:
                 spent += members.get("remaining", {}).get("cost", 1)
             continue
-        if status not in (None, 200):
+        if status not in (None, 200, 202):
             continue
         refills.add((members.get("refill") or {}).get("amount", 0))
         if request.operation == "keys.updateRemaining":
@@ -120,7 +123,7 @@ def _check_balance(books: Books, subject: Subject) -> None:
 def _check_repetition(books: Books, request: Request) -> None:
     """IDEMPOTENCY: the same words as the first time."""
     for other in _same_change(books, request):
-        if other.status == 200 and other.body != request.body:
+        if other.status == request.status and other.body != request.body:
             raise Violated(IDEMPOTENCY, f"{other}\n{request}")
 
 
@@ -136,6 +139,7 @@ def check_at_rest(books: Books, observed: Observed) -> None:
     check_histories(books, observed)
     check_events(books, observed)
     check_audit(books, observed)
+    check_imports(books, observed)
     check_no_other_keys(books, observed)
     observed.rests.append(books.tick())
 
@@ -355,6 +359,54 @@ def _check_links(books: Books, observed: Observed) -> None:
         if linked.get(pair, False) == connects:
             raise Violated(AUDIT, f"{entry['description']} twice in a row")
         linked[pair] = connects
+
+
+def check_imports(books: Books, observed: Observed) -> None:
+    """NO_CHANGE_MISSING, AUDIT, IDEMPOTENCY, UNAVAILABLE: each item of a batch is a key once, or failed in the queue.
+
+    That a key was made shows in its audit entry, whatever has become of the key.
+    """
+    created = [entry for entry in observed.audit if entry["event"] == "key.create"]
+    made = Counter(resource.get("name") for entry in created for resource in json.loads(entry["resources"]))
+    for batch in books.batches:
+        _check_batch(books, batch, made, observed.queued)
+
+
+def _check_batch(books: Books, batch: Batch, made: Counter[str], failed: Sequence[tuple[str, str]]) -> None:
+    attempts = [request for request in books.requests if request.subject is batch]
+    names = [item["name"] for item in attempts[0].members["keys"]]
+    queued = Counter(name for name, _ in failed)
+    there = [made[name] + queued[name] for name in names]
+    is_done = any(attempt.status == 202 for attempt in attempts)
+    may_be_done = any(attempt.answer is None for attempt in attempts)
+    broken = ""
+    if max(there) > 1:
+        # A second one in the queue was queued twice, or the first was not taken from it.
+        is_made_twice = max(made[name] for name in names) > 1
+        broken = IDEMPOTENCY if len(attempts) > 1 else AUDIT if is_made_twice else NO_CHANGE_MISSING
+    elif any(not _must_fail(books, batch, name, why) for name, why in failed if name in names):
+        broken = NO_CHANGE_MISSING
+    elif is_done and min(there) == 0:
+        # Were a key missing, its history would have told.
+        broken = AUDIT
+    elif not is_done and max(there) and not may_be_done:
+        broken = UNAVAILABLE
+    elif max(there) != min(there):
+        broken = NO_CHANGE_MISSING
+    if broken:
+        whys = {name: [why for other, why in failed if other == name] for name in names}
+        told = [f"  {name}: made {made[name]} times, failed in the queue {whys[name]}" for name in names]
+        raise Violated(broken, "\n".join([_lines(attempts), *told]))
+
+
+def _must_fail(books: Books, batch: Batch, name: str, why: str) -> bool:
+    """Whether the item can fail for that reason."""
+    if why == "a key with this hash already exists":
+        return name not in {f"key {subject.number}" for subject in batch.subjects if subject is not None}
+    if why == f'unknown permissions: ["{LATE}"]':
+        return not books.is_late_made
+    is_doomed = any(request.subject == batch.api_id for request in books.requests)
+    return is_doomed and why == f"api {batch.api_id} not found"
 
 
 def check_no_other_keys(books: Books, observed: Observed) -> None:

@@ -14,17 +14,22 @@ from unittest.mock import patch
 
 import msgspec
 
+from keystead.contract.migrations import EnqueueKeys
 from keystead.core.credits import Account
 from keystead.core.errors import ErrorCode, KeysteadError, StartupError
 from keystead.http.outbox import Outbox
 from keystead.limiters.windows import WindowLimiter
+from keystead.service import migration_queue
 from keystead.service.audit import Trail
 from keystead.service.changes import Changes
+from keystead.service.migration_queue import MigrationQueue
+from keystead.service.migrations import Migrations
 from keystead.sinks import analytics, spool
 from keystead.sinks.spool import Spool
 from keystead.stores import sqlite
 from keystead.stores.cache import FencedCache
 from keystead.stores.sql.kept_answers import SqlKeptAnswers
+from keystead.stores.sql.queued_keys import SqlQueuedKeys
 from keystead.stores.sqlite import SqliteStore
 from proof.simulation.invariants import (
     AUDIT,
@@ -58,6 +63,7 @@ QUIET = Scenario(
     segment_bytes=65_536,
     spool_buffer_bytes=1 << 20,
     cached_keys=200_000,
+    queued=0.0,
 )
 """Nothing goes wrong but what is planted."""
 
@@ -65,6 +71,7 @@ SPENDING = QUIET._replace(keys=1, changes=0.2, tops=0.8, deletions=0.0)
 CHANGING = QUIET._replace(changes=0.6, tops=0.0, longest_sync_us=20_000)
 CRASHING = QUIET._replace(lives=2, ends=("kill",))
 FAILING = QUIET._replace(changes=0.6, failures=0.1)
+IMPORTING = QUIET._replace(changes=0.6, deletions=0.0, queued=0.5, lives=3, ends=("kill at a change",))
 
 
 @dataclass(frozen=True)
@@ -318,6 +325,64 @@ def _demanding_whole_lines(log: Any) -> Any:
     return _create_segment(log)
 
 
+# ---- queued imports
+
+_attempt, _run_due, _remove = MigrationQueue._attempt, MigrationQueue.run_due, SqlQueuedKeys.remove
+_reschedule = SqlQueuedKeys.reschedule
+_enqueue_keys, _insert_imported = Migrations.enqueue_keys, migration_queue.insert_imported
+
+
+async def _taking_out_afterwards(queue: Any) -> int:
+    made: list[int] = []
+
+    def making_only(queue: Any, queued: Any, now_ms: int) -> Callable[[Any], None]:
+        attempt = _attempt(queue, queued, now_ms)
+
+        def make(tx: Any) -> None:
+            with patch.object(SqlQueuedKeys, "remove", lambda rows, seq: True):
+                attempt(tx)
+            made.append(queued.seq)
+
+        return make
+
+    with patch.object(MigrationQueue, "_attempt", making_only):
+        tried = await _run_due(queue)
+    for seq in made:
+        await queue._store.write(lambda tx, seq=seq: tx.queued_keys.remove(seq))
+    return tried
+
+
+async def _taking_out_first(queue: Any) -> int:
+    due = await queue._store.read(lambda tx: tx.queued_keys.due(queue._now_ms(), 100))
+    for queued in due:
+        await queue._store.write(lambda tx, seq=queued.seq: _remove(tx.queued_keys, seq))
+        with patch.object(SqlQueuedKeys, "remove", lambda rows, seq: True):
+            try:
+                await queue._store.write(_attempt(queue, queued, queue._now_ms()))
+            except KeysteadError as error:
+                failed = msgspec.structs.replace(queued, attempts=1, due_at_ms=None, error=error.message)
+                await queue._store.write(lambda tx, failed=failed: tx.queued_keys.add([failed]))
+    return len(due)
+
+
+async def _enqueueing_one_by_one(migrations: Any, caller: Any, request: Any) -> Any:
+    answer = None
+    for item in request.keys:
+        single = EnqueueKeys(request.migration_id, request.api_id, [item])
+        answer = await _enqueue_keys(migrations, caller, single)
+    return answer
+
+
+def _giving_up_at_once(rows: Any, seq: int, attempts: int, due_at_ms: int | None, error: str | None) -> None:
+    del due_at_ms
+    _reschedule(rows, seq, attempts, None, error)
+
+
+def _importing_silently(*arguments: Any) -> None:
+    with patch.object(Trail, "each", lambda trail, event, entries: None):
+        _insert_imported(*arguments)
+
+
 PLANTS: Mapping[str, Plant] = {
     "spend-more-than-there-is": Plant(
         "A spend that costs more than there is is accepted.",
@@ -439,6 +504,42 @@ PLANTS: Mapping[str, Plant] = {
         (UNAVAILABLE,),
         FAILING,
         _changed(SqliteStore, "_answer", _answering_successes_only),
+    ),
+    "queue-emptied-afterwards": Plant(
+        "An import is taken from the queue in another transaction than the one that makes its key, after that.",
+        (NO_CHANGE_MISSING,),
+        IMPORTING,
+        _changed(MigrationQueue, "run_due", _taking_out_afterwards),
+    ),
+    "queue-emptied-first": Plant(
+        "An import is taken from the queue in another transaction than the one that makes its key, before that.",
+        (NO_CHANGE_MISSING, NO_STALE_ANSWER),
+        IMPORTING,
+        _changed(MigrationQueue, "run_due", _taking_out_first),
+    ),
+    "batch-in-parts": Plant(
+        "Of a batch each import is queued in a transaction of its own.",
+        (NO_CHANGE_MISSING,),
+        IMPORTING,
+        _changed(Migrations, "enqueue_keys", _enqueueing_one_by_one),
+    ),
+    "failed-import-never-tried-again": Plant(
+        "An import that has failed is not tried again when what it lacked is there.",
+        (NO_CHANGE_MISSING,),
+        IMPORTING,
+        _changed(SqlQueuedKeys, "reschedule", _giving_up_at_once),
+    ),
+    "imports-unaudited": Plant(
+        "Keys that the queue makes leave no audit entry.",
+        (AUDIT,),
+        IMPORTING._replace(lives=1, ends=("stop",)),
+        _changed(migration_queue, "insert_imported", _importing_silently),
+    ),
+    "batch-queued-again": Plant(
+        "A batch that is repeated with its Idempotency-Key is queued again.",
+        (IDEMPOTENCY,),
+        IMPORTING._replace(repeatable=1.0, queued=1.0, lives=1, ends=("stop",)),
+        _changed(SqlKeptAnswers, "put", lambda answers, answer: None),
     ),
     "no-start-after-a-torn-line": Plant(
         "The server does not start when a crash has torn a line of the spool.",

@@ -35,6 +35,8 @@ class Scenario(NamedTuple):
     segment_bytes: int
     spool_buffer_bytes: int
     cached_keys: int
+    queued: float
+    """The share of changes that import through the queue."""
 
 
 ENDS = ("stop", "kill", "kill at a change", "power loss at a change")
@@ -64,4 +66,5 @@ def drawn(random: Random) -> Scenario:
         segment_bytes=65_536,
         spool_buffer_bytes=random.choice((4_096, 1 << 20)),
         cached_keys=random.choice((1, 2, 200_000)),
+        queued=often(0.0, 0.1, 0.4),
     )

@@ -6,17 +6,18 @@ again, everything about every key is read, and `invariants` look at what all cli
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
 
 from keystead.assembly import Application
+from keystead.core.secrets import hash_secret
 from keystead.ports import Transaction
 from keystead.sinks.spool import Spool
-from keystead.stores.tables import audit_log
-from proof.simulation.books import FIRST_GRANTED, REPLAY_WITHIN_MS, ROLE, Books, Request, Subject
+from keystead.stores.tables import audit_log, queued_keys
+from proof.simulation.books import FIRST_GRANTED, LATE, REPLAY_WITHIN_MS, ROLE, Batch, Books, Request, Subject
 from proof.simulation.disk import Change as FailingChange
 from proof.simulation.invariants import NO_CHANGE_MISSING, Observed, Violated, check_answer, check_at_rest
 from proof.simulation.network import ClientConnection, Unanswered
@@ -36,6 +37,8 @@ WINDOWS_MS = (2_000, 10_000, 60_000)
 
 _STARTS_TRIED = 20
 _CATCHING_UP_S = 120.0
+_LOOKING_AGAIN_S = 61.0
+"""The queue looks at the clock again within this, should somebody have set it."""
 
 
 class Run:
@@ -72,6 +75,9 @@ class Run:
             await self._one_life(end)
             await self._end_life(end)
             await self._start_again()
+            await self._look_at_everything()
+        if any("unknown permissions" in why for _, why in self.observed.queued):
+            await self._mend()
             await self._look_at_everything()
 
     # ---- lives
@@ -233,7 +239,7 @@ class Run:
         connection: ClientConnection,
         operation: str,
         members: Any,
-        subject: Subject | str | None,
+        subject: Subject | Batch | str | None,
         idempotency_key: str | None = None,
     ) -> Request:
         """Send a request, note it and its answer, and look at that answer. Raises Violated."""
@@ -282,6 +288,8 @@ class Run:
             subject.key_id, subject.secret = request.body["keyId"], request.body["key"]
         elif request.operation == "migrations.createKeys":
             (subject.key_id,) = request.body["keyIds"]
+        elif request.operation == "keys.verifyKey" and not subject.key_id:
+            subject.key_id = request.body.get("keyId", "")
 
     # ---- what they ask
 
@@ -332,8 +340,10 @@ class Run:
             ]
         return members
 
-    def _drawn_change(self) -> tuple[str, dict[str, Any], Subject | str | None]:
+    def _drawn_change(self) -> tuple[str, dict[str, Any], Subject | Batch | str | None]:
         random = self._random
+        if self.scenario.queued and random.random() < self.scenario.queued:
+            return self._drawn_batch()
         targets = [subject for subject in self._living() if subject.key_id]
         if len(targets) < self.scenario.keys or random.random() < 0.05:
             return self._drawn_creation()
@@ -425,6 +435,45 @@ class Run:
             }
         return "migrations.createKeys", members, subject
 
+    def _drawn_batch(self) -> tuple[str, dict[str, Any], Batch]:
+        random = self._random
+        api_id = self._doomed_api if random.random() < 0.2 else self._main_api
+        batch = Batch(len(self.books.batches), api_id, [])
+        self.books.batches.append(batch)
+        items: list[dict[str, Any]] = []
+        for number in range(random.randint(1, 3)):
+            if random.random() < 0.15:
+                # One that is known already, though nobody can see it here: the root key.
+                items.append({"name": f"taken {batch.number}.{number}", "hash": _hash(ROOT_KEY)})
+                batch.subjects.append(None)
+            else:
+                items.append(self._drawn_item(batch))
+        return "migrations.enqueueKeys", {"migrationId": str(batch), "apiId": api_id, "keys": items}, batch
+
+    def _drawn_item(self, batch: Batch) -> dict[str, Any]:
+        random = self._random
+        subject = Subject(len(self.books.subjects), batch.api_id)
+        self.books.subjects.append(subject)
+        batch.subjects.append(subject)
+        self._secrets += 1
+        subject.secret = f"queued_{self.world.seed}_{self._secrets}"
+        item: dict[str, Any] = {"name": f"key {subject.number}", "enabled": random.random() < 0.9}
+        if random.random() < 0.5:
+            item["hash"] = _hash(subject.secret)
+        else:
+            item["plaintext"] = subject.secret
+        if random.random() < 0.5:
+            item["remaining"] = random.randint(1, 12)
+            if random.random() < 0.5:
+                item["refill"] = self._drawn_refill()
+        if random.random() < 0.3:
+            item["ratelimit"] = self._drawn_own_limit()
+        if random.random() < 0.3:
+            item["roles"] = [ROLE]
+        if random.random() < 0.1:
+            item["permissions"] = [LATE]
+        return item
+
     def _granting(self, slugs: Iterable[str]) -> dict[str, Any]:
         permissions = [{"slug": slug, "create": True} for slug in sorted(slugs)]
         return {"roleId": self._role_id, "permissions": permissions}
@@ -464,6 +513,7 @@ class Run:
     async def _look_at_everything(self) -> None:
         """Read all that can be read, on a server that has just started and has no other clients, and check it."""
         connection = self.world.connect()
+        await self._work_off()
         for subject in self.books.subjects:
             if subject.key_id:
                 await self.send(connection, "keys.getKey", {"keyId": subject.key_id}, subject)
@@ -481,6 +531,45 @@ class Run:
         self.observed.audit = await self._read_audit()
         connection.close()
         check_at_rest(self.books, self.observed)
+
+    async def _mend(self) -> None:
+        """Make the permission that some imports wait for."""
+        connection = self.world.connect()
+        members = {"name": LATE, "slug": LATE}
+        request = await self.send(connection, "permissions.createPermission", members, None)
+        assert request.status == 200, request
+        self.books.is_late_made = True
+        connection.close()
+
+    async def _work_off(self) -> None:
+        """Until all that is in the queue has been tried, and has failed for a reason that stays."""
+        deadline_s = self.world.scheduler.now_us / 1e6 + 2 * _LOOKING_AGAIN_S
+        while waiting := [row for row in await self._read_queue() if self._may_be_made(row)]:
+            if self.world.scheduler.now_us / 1e6 > deadline_s:
+                names = [_name(row) for row in waiting]
+                raise Violated(NO_CHANGE_MISSING, f"imports are not worked off though nothing fails: {names}")
+            self._go_to(max(row["due_at_ms"] for row in waiting))
+            await asyncio.sleep(0.5)
+        self.observed.queued = [(_name(row), row["error"]) for row in await self._read_queue()]
+        self.books.worked_off(self.world.now_ms, {name for name, _ in self.observed.queued})
+
+    def _go_to(self, due_ms: int) -> None:
+        """Set the clock forwards: to a retry that is far off, or to what was written down before it was set back."""
+        before_ms = self.world.now_ms
+        if due_ms > before_ms:
+            self.world.jump_clock(due_ms - before_ms)
+            self.books.jumped(before_ms, self.world.now_ms)
+
+    def _may_be_made(self, row: Mapping[str, Any]) -> bool:
+        """Whether it waits for an attempt that nothing lasting is in the way of."""
+        why = row["error"]
+        is_free = why is None or why.startswith("an unexpected failure")
+        is_mended = self.books.is_late_made and why is not None and why.startswith("unknown permissions")
+        return row["due_at_ms"] is not None and (is_free or is_mended)
+
+    async def _read_queue(self) -> list[Mapping[str, Any]]:
+        store = self.world.application.storage.store  # type: ignore[union-attr]
+        return await self._ask(lambda: store.read(_every_queued)) if self.books.batches else []
 
     async def _catch_up(self) -> None:
         """Until analytics holds what the spool does."""
@@ -546,6 +635,19 @@ _COUNTED = {
 
 def _waiting_bytes(application: Application) -> int:
     return application.log.transfer.lag().waiting_bytes
+
+
+def _hash(secret: str) -> dict[str, str]:
+    return {"value": hash_secret(secret), "variant": "sha256_base64"}
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(json.loads(row["item"])["name"])
+
+
+def _every_queued(tx: Transaction) -> list[Mapping[str, Any]]:
+    statement = sa.select(queued_keys).order_by(queued_keys.c.seq)
+    return [row._mapping for row in tx.queued_keys._connection.execute(statement)]  # type: ignore[attr-defined]
 
 
 def _every_entry(tx: Transaction) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from proof.crash.__main__ import summary
 from proof.crash.files import check_files, secrets_of
+from proof.crash.imports import Imports
 from proof.crash.pages import Apis, Identities, Keyring, Limits, Overrides, OwnKeys, Roles, ScarceBalance, SharedBalance
 from proof.crash.runs import Crash
 from proof.crash.undecided import Count, Difference, Thing
@@ -60,15 +61,22 @@ class Tampered:
             ("DELETE FROM overrides WHERE namespace_id = ?", self.page(Overrides)._namespaces[override]),
             ("DELETE FROM roles_permissions WHERE role_id = ?", self.page(Roles)._ids[role]),
             ("UPDATE apis SET name = 'not what it was' WHERE id = ?", self.page(Apis)._ids[0]),
+            ("UPDATE keys SET remaining = 999999 WHERE id = ?", self._an_imported_key()),
             self._an_audit_entry(),
         ):
             assert self._database.execute(sql, values).rowcount >= 1, sql
         self._database.commit()
         self._database.close()
         (self.crash.folder / "keystead-limits").unlink()
-        self.keys_api, self.keyring_api = self.crash.books.events
+        self.keys_api, self.keyring_api, _ = self.crash.books.events
         self._spool(self.keys_api, lambda line: [line, line])
         self._spool(self.keyring_api, lambda _: [])
+
+    def _an_imported_key(self) -> str:
+        """One that was told as enqueued, and has been made."""
+        enqueued = {item.name for item in self.page(Imports).items}
+        rows = self._database.execute("SELECT name, id FROM keys WHERE name LIKE 'import %'")
+        return next(key_id for name, key_id in rows if name in enqueued)
 
     def _an_audit_entry(self) -> tuple[str, int]:
         """One whose number is known for certain."""
@@ -132,6 +140,7 @@ def client(tampered: Tampered) -> Iterator[Connection]:
         (Limits, "0 counted"),
         (Roles, "the permissions of role"),
         (Apis, "the name of api_"),
+        (Imports, "is listed as"),
     ],
 )
 def test_what_changed_between_kill_and_restart_is_noticed(
