@@ -18,6 +18,7 @@ from keystead.contract.migrations import EnqueueKeys
 from keystead.core.credits import Account
 from keystead.core.errors import ErrorCode, KeysteadError, StartupError
 from keystead.http.outbox import Outbox
+from keystead.http.server import HttpServer
 from keystead.limiters.windows import WindowLimiter
 from keystead.service import migration_queue
 from keystead.service.audit import Trail
@@ -318,6 +319,10 @@ async def _keeping_afterwards(changes: Any, caller: Any, unit: Any) -> Any:
 _create_segment = Spool._create_segment
 
 
+async def _waiting_for_nobody(server: Any, sockets: Any = None) -> None:
+    del server, sockets
+
+
 def _demanding_whole_lines(log: Any) -> Any:
     for path in log.folder.glob("*.jsonl"):
         if not path.read_bytes().endswith(b"\n"):
@@ -429,6 +434,12 @@ PLANTS: Mapping[str, Plant] = {
         (EVENTS_ONCE,),
         CRASHING._replace(lives=3),
         _changed(Outbox, "flush", _sending_first),
+    ),
+    "end-without-waiting": Plant(
+        "An orderly end neither waits for what was accepted nor cuts it off.",
+        (EVENTS_ONCE,),
+        SPENDING._replace(lives=4, longest_sync_us=50_000, clients=8),
+        _changed(HttpServer, "shutdown", _waiting_for_nobody),
     ),
     "counts-without-position": Plant(
         "Counts are stored, the position in the spool is not.",

@@ -60,6 +60,8 @@ class Run:
         self._secrets = 0
         self._to_repeat: list[Request] = []
         self._repeatable = self._repeating = 0
+        self._stopping: asyncio.Future[None] | None = None
+        """An orderly end that has begun while clients were waiting for answers."""
         self._spool: Spool | None = None
         self._counters_have_no_room = False
         """Whether counters of limits were in memory only when the last answer came."""
@@ -128,11 +130,12 @@ class Run:
     async def _end_life(self, end: str) -> None:
         """Whatever is left of the life ends; the disk gets well."""
         power_loss = end.startswith("power")
-        orderly = self.world.is_up and end == "stop"
+        stopping, self._stopping = self._stopping, None
+        orderly = end == "stop" and (self.world.is_up or stopping is not None)
         if orderly:
             had_faults = self.world.disk.is_full or self.scenario.failures > 0
             try:
-                await self.world.stop()
+                await (stopping or self.world.stop())
             except Exception as failure:
                 if not had_faults:
                     raise Violated("always-starts-again", f"the server did not stop in order: {failure!r}") from failure
@@ -163,6 +166,8 @@ class Run:
                 self._left = 0
                 if end == "kill":
                     self.world.crash()
+                else:
+                    self._stopping = asyncio.ensure_future(self.world.stop())
                 return
             self._make_trouble()
             if not connection.is_open:
