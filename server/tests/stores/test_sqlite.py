@@ -437,6 +437,26 @@ def test_a_refill_is_stored_once(tmp_path: Path, granted: int) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("cost", "accepted"), [(0, True), (31, False)])
+def test_a_refill_outlives_its_group(tmp_path: Path, cost: int, accepted: bool) -> None:
+    """What a group spent before a refill does not undo it when nothing is spent after it: it is stored, and once."""
+    midnight_ms = NOON_MS + DAY_MS // 2
+    account = Account(remaining=3, refill_amount=30, last_refill_at_ms=NOON_MS, considered_at_ms=NOON_MS)
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            await store.write(adding(a_key("a", account=account)))
+            async with one_group(store):
+                before = store.spend("key_a", 1, midnight_ms - 1)
+                after = store.spend("key_a", cost, midnight_ms + 1)
+            assert await asyncio.gather(before, after) == [Spend(True, 2), Spend(accepted, 30)]
+            assert (await store.read(_stored))[0].remaining == 30
+            assert await store.spend("key_a", 1, midnight_ms + 2) == Spend(True, 29)
+            assert len((await store.read(_stored))[1]) == 1
+
+    asyncio.run(scenario())
+
+
 def test_a_refill_missed_at_its_instant_is_not_made_up(tmp_path: Path) -> None:
     """A balance that was not below the amount at midnight is not refilled when it falls later that day."""
     midnight_ms = NOON_MS + DAY_MS // 2

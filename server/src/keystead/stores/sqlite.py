@@ -450,6 +450,8 @@ def _settle(
         current = refilled(account, work.now_ms)
         if current is not account:
             _persist_refill(transaction, work.key_id, current, work.now_ms, random)
+            # What was spent before it is in what has been stored; written again it would undo the refill.
+            changed.pop(work.key_id, None)
         work.result, after = spend(current, work.cost, work.now_ms)
         accounts[work.key_id] = after
         if after is not current:
