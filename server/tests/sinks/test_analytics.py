@@ -21,6 +21,7 @@ from keystead.core.series import COUNTED_OUTCOMES, DAY_MS, HOUR_MS, Group, Serie
 from keystead.sinks import segments, tables
 from keystead.sinks.analytics import Analytics, DayCounts, PositionMoved, open_engine
 from keystead.sinks.merge import Counts
+from keystead.sinks.numbers import Numbers
 from keystead.sinks.segments import Position
 from keystead.sinks.spool import Spool
 from keystead.sinks.transfer import Lag, Transfer
@@ -501,6 +502,17 @@ def test_many_names_do_not_stay_in_memory(process: Process) -> None:
     assert totals(process.engine) == {f"key_{n}": 2 for n in range(5)}
     assert rows_in(process.engine, tables.keys) == rows_in(process.engine, tables.tag_lists) == 5
     assert rows_in(process.engine, tables.identities) == rows_in(process.engine, tables.tags) == 5
+
+
+def test_lists_of_many_tags_do_not_stay_in_memory(process: Process) -> None:
+    """Each tag of a list counts: ten of them are as much as ten keys."""
+    numbers = Numbers(max_remembered=30)
+    with process.engine.begin() as connection:
+        numbers.learn_keyspaces(connection, ["ks_1"])
+        for n in range(3):
+            numbers.learn_tag_lists(connection, [(1, tuple(f"{n}-{m}" for m in range(10)))])
+            numbers.forget_if_many()
+    assert not numbers.tag_lists
 
 
 class Killed(Exception):
