@@ -170,6 +170,7 @@ class Application:
     """A server that only lacks a socket: hand `protocol` and `app` to uvicorn."""
 
     storage: Storage
+    limiter: "WindowLimiter"
     log: VerificationRecords
     afterwards: "Afterwards"
     services: "Services"
@@ -178,8 +179,8 @@ class Application:
 
     @property
     def has_lost(self) -> bool:
-        """Whether something that was answered has not been recorded because storage took no writes."""
-        return self.log.spool.lost_events > 0 or self.afterwards.lost > 0
+        """Whether something that was answered has not been kept because storage took no writes; known at the end."""
+        return self.log.spool.lost_events > 0 or self.afterwards.lost > 0 or self.limiter.lost_counters > 0
 
 
 @asynccontextmanager
@@ -202,7 +203,7 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
         metrics = _metrics(storage, limiter, log, afterwards, protocol, refusals) if storage.settings.metrics else None
         storage.migration_queue.start()
         try:
-            yield Application(storage, log, afterwards, services, create_app(services, metrics), protocol)
+            yield Application(storage, limiter, log, afterwards, services, create_app(services, metrics), protocol)
         finally:
             await storage.migration_queue.stop()
             outbox.flush()
