@@ -196,11 +196,14 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
         _open_verification_log(storage.settings, storage.outside) as log,
     ):
         afterwards = Afterwards(storage.store)
-        services = _services(storage, limiter, log, afterwards)
+        bound = _guess_bound(storage.settings)
+        services = _services(storage, limiter, log, afterwards, bound)
         outbox = Outbox(log.spool.flush)
         refusals = Counter[int]()
         protocol = _protocol(storage.settings, services, outbox, refusals)
-        metrics = _metrics(storage, limiter, log, afterwards, protocol, refusals) if storage.settings.metrics else None
+        metrics = None
+        if storage.settings.metrics:
+            metrics = _metrics(storage, limiter, log, afterwards, bound, protocol, refusals)
         storage.migration_queue.start()
         try:
             yield Application(storage, limiter, log, afterwards, services, create_app(services, metrics), protocol)
@@ -273,7 +276,11 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
 
 
 def _services(
-    storage: Storage, limiter: "WindowLimiter", log: VerificationRecords, afterwards: "Afterwards"
+    storage: Storage,
+    limiter: "WindowLimiter",
+    log: VerificationRecords,
+    afterwards: "Afterwards",
+    bound: "GuessBound | None",
 ) -> "Services":
     from keystead.http.problems import Problems
     from keystead.http.services import Services
@@ -291,7 +298,6 @@ def _services(
 
     store, ids = storage.store, storage.ids
     changes = Changes(store, ids)
-    bound = _guess_bound(storage.settings)
     return Services(
         clock=storage.clock,
         request_ids=RequestIds(ids.random),
@@ -329,6 +335,7 @@ def _metrics(
     limiter: "WindowLimiter",
     log: VerificationRecords,
     afterwards: "Afterwards",
+    bound: "GuessBound | None",
     protocol: "ProtocolFactory",
     refusals: Counter[int],
 ) -> "MetricsPage":
@@ -366,6 +373,7 @@ def _metrics(
             | {f"unknown_{name}": cache.absent_entries for name, cache in caches.items()},
             "limit_counters": len(limiter),
             "limit_counters_in_memory": limiter.counters_in_memory,
+            "guess_refusals": 0 if bound is None else bound.refused_calls,
             "http_connections": len(protocol.live),
             "http_refusals": {str(status): count for status, count in sorted(refusals.items())},
         }
