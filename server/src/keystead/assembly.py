@@ -17,7 +17,7 @@ import structlog
 from keystead import __version__
 from keystead.clock import Clock, SystemClock
 from keystead.connect import Connect, connect_file
-from keystead.control import Command, ControlServer, DatabaseLock, Perform, choose_socket_path
+from keystead.control import Command, ControlServer, DatabaseLock, Perform, choose_socket_path, sole_use
 from keystead.core.errors import StartupError
 from keystead.core.ids import RequestIds
 from keystead.core.permissions import EVERYTHING
@@ -222,13 +222,14 @@ async def _open_limiter(settings: "Settings", outside: Outside) -> AsyncIterator
     from keystead.limiters.windows import WindowLimiter
 
     slots = Slots(CounterFile(settings.limits_file, allocate=outside.calls.allocate, sync=outside.calls.fdatasync))
-    limiter = WindowLimiter(slots, outside.clock.now_ms())
-    syncing = Syncing(slots, threads=outside.threads)
-    syncing.start()
-    try:
-        yield limiter
-    finally:
-        await asyncio.to_thread(syncing.stop)
+    with sole_use(settings.limits_file):
+        limiter = WindowLimiter(slots, outside.clock.now_ms())
+        syncing = Syncing(slots, threads=outside.threads)
+        syncing.start()
+        try:
+            yield limiter
+        finally:
+            await asyncio.to_thread(syncing.stop)
 
 
 @asynccontextmanager
@@ -257,6 +258,8 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
             threads=outside.threads,
         )
         closing.callback(spool.close)
+        for path in (settings.analytics_database, settings.spool_folder):
+            closing.enter_context(sole_use(path))
         upkeep = Upkeep(counts, outside.clock, settings.analytics_retention_days)
         transfer = Transfer(
             spool,

@@ -21,7 +21,8 @@ import socket
 import stat
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -139,6 +140,28 @@ class DatabaseLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+@contextmanager
+def sole_use(path: Path) -> Iterator[None]:
+    """Keeps other servers from using a file or folder meanwhile, which may lie elsewhere than the database.
+
+    Raises DatabaseInUse (a StartupError) when one does. Devices are not kept, nor what lies where nothing is locked.
+    """
+    with ExitStack() as closing:
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            closing.callback(os.close, descriptor)
+            if stat.S_IFMT(os.fstat(descriptor).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+                _lock_for_use(descriptor, path)
+        yield
+
+
+def _lock_for_use(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DatabaseInUse(f"{path} is in use by a server with another database; give each server its own") from None
 
 
 def _lock_path(database_path: Path) -> Path:

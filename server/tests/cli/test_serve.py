@@ -273,6 +273,20 @@ def test_a_second_server_on_the_same_database(tmp_path: Path) -> None:
         assert call(server, "apis.createApi", {"name": "test"}).status == 200
 
 
+@pytest.mark.parametrize("setting", ["limits_file", "spool_folder", "analytics_database"])
+def test_a_second_server_with_a_database_of_its_own(tmp_path: Path, setting: str) -> None:
+    """Two servers never write to the same file beside their databases: the second says which, and may have it later."""
+    shared = {f"KEYSTEAD_{setting.upper()}": str(tmp_path / "shared")}
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    refused = pytest.raises(RuntimeError, match="shared is in use by a server with another database")
+    with served(first, **shared), refused:
+        ServerProcess(second, **shared).start()
+    with served(second, **shared):
+        pass
+
+
 def test_a_restart_takes_the_same_port_at_once(tmp_path: Path) -> None:
     """A server that was stopped or killed while clients were connected starts again on its port without a wait."""
     server = ServerProcess(tmp_path).start()
