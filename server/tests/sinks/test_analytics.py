@@ -427,6 +427,19 @@ def test_what_is_no_longer_kept_is_deleted_in_small_steps(process: Process) -> N
     assert [row.time_ms for row in process.analytics.series(hours, 100)] == [NOW_MS + DAY_MS]
 
 
+def test_a_clock_that_was_far_ahead_does_not_hide_what_comes(process: Process) -> None:
+    """Set right again, counts of the day are answered and stay, however long before what the clock had let go of."""
+    days = {Slice.HOUR: 90, Slice.DAY: 400, Slice.MONTH: 800}
+    process.analytics.keep(days, NOW_MS + 10_000 * DAY_MS)
+    process.analytics.keep(days, NOW_MS)
+    send(process, event())
+    process.transfer.transfer_once()
+    assert process.analytics.delete_some(100) == 0
+    for slice_ in Slice:
+        (row,) = process.analytics.series(SeriesQuery("ks_1", NOW_MS, NOW_MS + HOUR_MS, slice=slice_), 100)
+        assert sum(row.counts) == 1
+
+
 def rows_in(engine: sa.Engine, table: sa.Table) -> int:
     """How many rows a table has."""
     with engine.connect() as connection:
