@@ -2,8 +2,8 @@
 
 First the instant from which on counts are kept moves forward, and every reader stands by it at once; then what lies
 before is deleted, a bounded number of rows in a transaction, so that no round of the transfer waits long. The instant
-does not move back when a setting is raised: what is gone stays gone. Only when it is still to come, because the clock was
-ahead, it becomes the present day's or month's: what is counted from then on is kept.
+does not move back when a setting is raised: what is gone stays gone. Only when it is still to come, because the clock
+was ahead, it becomes the present day's or month's: what is counted from then on is kept.
 """
 
 from collections.abc import Mapping
