@@ -414,9 +414,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _files_are_apart(self) -> "Settings":
-        seen: dict[Path, str] = {}
+        seen: dict[str, str] = {}
         for name in _WRITTEN:
-            other = seen.setdefault(getattr(self, name).resolve(), name)
+            other = seen.setdefault(os.path.realpath(getattr(self, name)), name)
             if other != name:
                 other = other.replace("_path", "_url")
                 raise PydanticCustomError("pair", "is the same as {other}", {"setting": name, "other": other})
