@@ -531,7 +531,8 @@ def _listen(settings: "Settings") -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        # A name that is not found has a negative number, and its own words.
+        reason = os.strerror(error.errno) if (error.errno or -1) > 0 else str(error.strerror).partition(" (")[0]
         raise StartupError(
             f"Cannot listen on {settings.host} port {settings.port}: {reason}. "
             "Choose another with --host and --port, or stop what uses it."

@@ -130,7 +130,7 @@ def _database_path(url: str) -> Path:
         raise ValueError("keys must survive a restart: name a file, as in sqlite:///keystead.db or /data/keystead.db")
     if separator and "?" in name:
         raise ValueError("options after ? are not supported in sqlite:/// URLs")
-    path = Path(name).resolve()
+    path = Path(os.path.realpath(name))
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it")
     return path

@@ -82,7 +82,7 @@ class DatabaseLock:
     """
 
     def __init__(self, database_path: Path) -> None:
-        self.database_path = database_path.resolve()
+        self.database_path = Path(os.path.realpath(database_path))
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -187,7 +187,7 @@ def _read_holder(descriptor: int) -> Holder:
 
 def find_holder(database_path: Path) -> Holder | None:
     """Who holds the lock of a database; None if nobody does. StartupError if the lock file can't be read."""
-    path = _lock_path(database_path.resolve())
+    path = _lock_path(Path(os.path.realpath(database_path)))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -210,7 +210,7 @@ def find_holder(database_path: Path) -> Holder | None:
 
 def choose_socket_path(database_path: Path) -> Path:
     """`<database>.sock`; in a fresh private temporary folder where that is too long for a socket."""
-    path = database_path.resolve()
+    path = Path(os.path.realpath(database_path))
     path = path.with_name(path.name + ".sock")
     if len(os.fsencode(path)) <= _SOCKET_PATH_MAX_BYTES:
         return path
