@@ -532,7 +532,8 @@ def _listen(settings: "Settings") -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         # A name that is not found has a negative number, and its own words.
-        reason = os.strerror(error.errno) if (error.errno or -1) > 0 else str(error.strerror).partition(" (")[0]
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else str(error.strerror or error).partition(" (")[0]
         raise StartupError(
             f"Cannot listen on {settings.host} port {settings.port}: {reason}. "
             "Choose another with --host and --port, or stop what uses it."
