@@ -263,6 +263,24 @@ def test_pairs_come_together(given: dict[str, str], missing: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "other"),
+    [
+        ({"limits_file": "keystead.db"}, "database_url"),
+        ({"limits_file": "here/../keystead-encryption-keys"}, "limits_file"),
+        ({"analytics_database": "link.db"}, "database_url"),
+        ({"spool_folder": "keystead-limits"}, "spool_folder"),
+    ],
+)
+def test_no_file_is_used_twice(folder: Path, given: dict[str, str], other: str) -> None:
+    """Two parts of the server on one file, by whatever path, are refused, naming both settings."""
+    (folder / "here").mkdir()
+    (folder / "link.db").symlink_to("keystead.db")
+    message = refusal(**given)
+    assert f"is the same as {other}" in message
+    assert next(iter(given)) in message
+
+
+@pytest.mark.parametrize(
     ("days", "allowed"),
     [((90, 400, 0), True), ((30, 30, 30), True), ((0, 0, 0), True), ((0, 400, 0), False), ((90, 400, 399), False)],
 )

@@ -18,7 +18,7 @@ import structlog
 from keystead import __version__
 from keystead.clock import Clock, SystemClock
 from keystead.connect import Connect, connect_file
-from keystead.control import Command, ControlServer, DatabaseLock, Perform, choose_socket_path
+from keystead.control import Command, ControlServer, DatabaseLock, Perform, choose_socket_path, sole_use
 from keystead.core.errors import StartupError
 from keystead.core.ids import RequestIds
 from keystead.core.permissions import EVERYTHING
@@ -171,6 +171,7 @@ class Application:
     """A server that only lacks a socket: hand `protocol` and `app` to uvicorn."""
 
     storage: Storage
+    limiter: "WindowLimiter"
     log: VerificationRecords
     afterwards: "Afterwards"
     services: "Services"
@@ -179,8 +180,8 @@ class Application:
 
     @property
     def has_lost(self) -> bool:
-        """Whether something that was answered has not been recorded because storage took no writes."""
-        return self.log.spool.lost_events > 0 or self.afterwards.lost > 0
+        """Whether something that was answered has not been kept because storage took no writes; known at the end."""
+        return self.log.spool.lost_events > 0 or self.afterwards.lost > 0 or self.limiter.lost_counters > 0
 
 
 @asynccontextmanager
@@ -196,14 +197,17 @@ async def open_application(storage: Storage) -> AsyncIterator[Application]:
         _open_verification_log(storage.settings, storage.outside) as log,
     ):
         afterwards = Afterwards(storage.store)
-        services = _services(storage, limiter, log, afterwards)
+        bound = _guess_bound(storage.settings)
+        services = _services(storage, limiter, log, afterwards, bound)
         outbox = Outbox(log.spool.flush)
         refusals = Counter[int]()
         protocol = _protocol(storage.settings, services, outbox, refusals)
-        metrics = _metrics(storage, limiter, log, afterwards, protocol, refusals) if storage.settings.metrics else None
+        metrics = None
+        if storage.settings.metrics:
+            metrics = _metrics(storage, limiter, log, afterwards, bound, protocol, refusals)
         storage.migration_queue.start()
         try:
-            yield Application(storage, log, afterwards, services, create_app(services, metrics), protocol)
+            yield Application(storage, limiter, log, afterwards, services, create_app(services, metrics), protocol)
         finally:
             await storage.migration_queue.stop()
             outbox.flush()
@@ -219,13 +223,14 @@ async def _open_limiter(settings: "Settings", outside: Outside) -> AsyncIterator
     from keystead.limiters.windows import WindowLimiter
 
     slots = Slots(CounterFile(settings.limits_file, allocate=outside.calls.allocate, sync=outside.calls.fdatasync))
-    limiter = WindowLimiter(slots, outside.clock.now_ms())
-    syncing = Syncing(slots, threads=outside.threads)
-    syncing.start()
-    try:
-        yield limiter
-    finally:
-        await asyncio.to_thread(syncing.stop)
+    with sole_use(settings.limits_file):
+        limiter = WindowLimiter(slots, outside.clock.now_ms())
+        syncing = Syncing(slots, threads=outside.threads)
+        syncing.start()
+        try:
+            yield limiter
+        finally:
+            await asyncio.to_thread(syncing.stop)
 
 
 @asynccontextmanager
@@ -254,6 +259,8 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
             threads=outside.threads,
         )
         closing.callback(spool.close)
+        for path in (settings.analytics_database, settings.spool_folder):
+            closing.enter_context(sole_use(path))
         upkeep = Upkeep(counts, outside.clock, settings.analytics_retention_days)
         transfer = Transfer(
             spool,
@@ -273,7 +280,11 @@ async def _open_verification_log(settings: "Settings", outside: Outside) -> Asyn
 
 
 def _services(
-    storage: Storage, limiter: "WindowLimiter", log: VerificationRecords, afterwards: "Afterwards"
+    storage: Storage,
+    limiter: "WindowLimiter",
+    log: VerificationRecords,
+    afterwards: "Afterwards",
+    bound: "GuessBound | None",
 ) -> "Services":
     from keystead.http.problems import Problems
     from keystead.http.services import Services
@@ -291,7 +302,6 @@ def _services(
 
     store, ids = storage.store, storage.ids
     changes = Changes(store, ids)
-    bound = _guess_bound(storage.settings)
     return Services(
         clock=storage.clock,
         request_ids=RequestIds(ids.random),
@@ -329,6 +339,7 @@ def _metrics(
     limiter: "WindowLimiter",
     log: VerificationRecords,
     afterwards: "Afterwards",
+    bound: "GuessBound | None",
     protocol: "ProtocolFactory",
     refusals: Counter[int],
 ) -> "MetricsPage":
@@ -366,6 +377,7 @@ def _metrics(
             | {f"unknown_{name}": cache.absent_entries for name, cache in caches.items()},
             "limit_counters": len(limiter),
             "limit_counters_in_memory": limiter.counters_in_memory,
+            "guess_refusals": 0 if bound is None else bound.refused_calls,
             "http_connections": len(protocol.live),
             "http_refusals": {str(status): count for status, count in sorted(refusals.items())},
         }
@@ -530,7 +542,9 @@ def _listen(settings: "Settings") -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        # A name that is not found has a negative number, and its own words.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else str(error.strerror or error).partition(" (")[0]
         raise StartupError(
             f"Cannot listen on {settings.host} port {settings.port}: {reason}. "
             "Choose another with --host and --port, or stop what uses it."

@@ -48,6 +48,9 @@ _LONGEST_SHOWN_VALUE = 80
 # In the order of `Slice`.
 _RETENTIONS = tuple(f"analytics_{length}_retention_days" for length in ("hourly", "daily", "monthly"))
 
+# What the server writes to, each its own: one that took another for damaged would set it aside.
+_WRITTEN = ("database_path", "analytics_database", "spool_folder", "limits_file", "encryption_key_file")
+
 # What a setting takes, in words; messages and the docs page use the same.
 _TEXT = "text"
 _PATH = "a path"
@@ -127,7 +130,7 @@ def _database_path(url: str) -> Path:
         raise ValueError("keys must survive a restart: name a file, as in sqlite:///keystead.db or /data/keystead.db")
     if separator and "?" in name:
         raise ValueError("options after ? are not supported in sqlite:/// URLs")
-    path = Path(name).resolve()
+    path = Path(os.path.realpath(name))
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it")
     return path
@@ -407,6 +410,16 @@ class Settings(BaseSettings):
             days = getattr(self, longer)
             if days and not 0 < getattr(self, shorter) <= days:
                 raise PydanticCustomError("pair", "is less than {shorter}", {"setting": longer, "shorter": shorter})
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_apart(self) -> "Settings":
+        seen: dict[str, str] = {}
+        for name in _WRITTEN:
+            other = seen.setdefault(os.path.realpath(getattr(self, name)), name)
+            if other != name:
+                other = other.replace("_path", "_url")
+                raise PydanticCustomError("pair", "is the same as {other}", {"setting": name, "other": other})
         return self
 
     @property

@@ -21,7 +21,8 @@ import socket
 import stat
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -81,7 +82,7 @@ class DatabaseLock:
     """
 
     def __init__(self, database_path: Path) -> None:
-        self.database_path = database_path.resolve()
+        self.database_path = Path(os.path.realpath(database_path))
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -141,6 +142,28 @@ class DatabaseLock:
         self.release()
 
 
+@contextmanager
+def sole_use(path: Path) -> Iterator[None]:
+    """Keeps other servers from using a file or folder meanwhile, which may lie elsewhere than the database.
+
+    Raises DatabaseInUse (a StartupError) when one does. Devices are not kept, nor what lies where nothing is locked.
+    """
+    with ExitStack() as closing:
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            closing.callback(os.close, descriptor)
+            if stat.S_IFMT(os.fstat(descriptor).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+                _lock_for_use(descriptor, path)
+        yield
+
+
+def _lock_for_use(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DatabaseInUse(f"{path} is in use by a server with another database; give each server its own") from None
+
+
 def _lock_path(database_path: Path) -> Path:
     return database_path.with_name(database_path.name + ".lock")
 
@@ -164,7 +187,7 @@ def _read_holder(descriptor: int) -> Holder:
 
 def find_holder(database_path: Path) -> Holder | None:
     """Who holds the lock of a database; None if nobody does. StartupError if the lock file can't be read."""
-    path = _lock_path(database_path.resolve())
+    path = _lock_path(Path(os.path.realpath(database_path)))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -187,7 +210,7 @@ def find_holder(database_path: Path) -> Holder | None:
 
 def choose_socket_path(database_path: Path) -> Path:
     """`<database>.sock`; in a fresh private temporary folder where that is too long for a socket."""
-    path = database_path.resolve()
+    path = Path(os.path.realpath(database_path))
     path = path.with_name(path.name + ".sock")
     if len(os.fsencode(path)) <= _SOCKET_PATH_MAX_BYTES:
         return path

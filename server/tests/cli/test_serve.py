@@ -273,6 +273,20 @@ def test_a_second_server_on_the_same_database(tmp_path: Path) -> None:
         assert call(server, "apis.createApi", {"name": "test"}).status == 200
 
 
+@pytest.mark.parametrize("setting", ["limits_file", "spool_folder", "analytics_database"])
+def test_a_second_server_with_a_database_of_its_own(tmp_path: Path, setting: str) -> None:
+    """Two servers never write to the same file beside their databases: the second says which, and may have it later."""
+    shared = {f"KEYSTEAD_{setting.upper()}": str(tmp_path / "shared")}
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    refused = pytest.raises(RuntimeError, match="shared is in use by a server with another database")
+    with served(first, **shared), refused:
+        ServerProcess(second, **shared).start()
+    with served(second, **shared):
+        pass
+
+
 def test_a_restart_takes_the_same_port_at_once(tmp_path: Path) -> None:
     """A server that was stopped or killed while clients were connected starts again on its port without a wait."""
     server = ServerProcess(tmp_path).start()
@@ -310,6 +324,8 @@ def _newer_analytics(folder: Path) -> None:
         (lambda folder: (folder / "keystead-limits").mkdir(), (), {}, "keystead-limits"),
         (None, ("--database", "absent/keystead.db"), {}, "absent"),
         (None, ("--host", "203.0.113.1"), {}, "203.0.113.1"),
+        (None, ("--host", "a..b"), {}, "Name or service not known. "),
+        (lambda folder: (folder / "keystead.db").symlink_to("keystead.db"), (), {}, "unable to open"),
         (None, (), {"KEYSTEAD_MAX_BODY_BYTES": "lots"}, "KEYSTEAD_MAX_BODY_BYTES"),
         (lambda folder: (folder / "keystead.toml").write_text("prot = 1"), (), {}, "prot"),
     ],
@@ -322,6 +338,8 @@ def _newer_analytics(folder: Path) -> None:
         "a folder for the limits",
         "missing folder",
         "foreign address",
+        "impossible name",
+        "a link to itself",
         "bad variable",
         "unknown setting",
     ],

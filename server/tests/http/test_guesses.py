@@ -1,5 +1,6 @@
 """The bound on guessing as clients meet it: every way a key comes in, both lanes and the router."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -62,6 +63,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         "trusted_proxies": ["127.0.0.1"],
         "unknown_keys_per_minute": BOUND,
         "unknown_keys_exempt": ["10.0.0.0/8"],
+        "metrics": True,
     }
     folder = tmp_path_factory.mktemp("server")
     with ServerInProcess(folder, **settings) as server, httpx.Client(base_url=server.url, timeout=30) as http:
@@ -130,6 +132,22 @@ def test_calls_without_a_key_do_not_count_and_are_answered(client: Client) -> No
         client.verify("nobody", "192.0.2.1")
     assert client.post("keys.verifyKey", {}, "192.0.2.1").status_code == 400
     assert client._http.get("/v1/liveness", headers={HEADER: "192.0.2.1"}).status_code == 200
+
+
+def test_refused_calls_are_counted(client: Client) -> None:
+    """The metrics tell how many calls the bound refused: not the guesses before, and each call once."""
+
+    def refused() -> int:
+        text = client._http.get("/metrics").text
+        return int(float(re.findall(r"^keystead_guess_refusals_total (\S+)$", text, re.MULTILINE)[0]))
+
+    before = refused()
+    for _ in range(BOUND):
+        client.verify("nobody", "192.0.2.1")
+    assert refused() == before
+    for call in REFUSED.values():
+        assert call(client, "192.0.2.1").status_code == 429
+    assert refused() == before + len(REFUSED)
 
 
 def test_own_servers_are_exempt(client: Client) -> None:

@@ -211,3 +211,22 @@ def test_a_burst_does_not_keep_the_disk_for_ever(tmp_path: Path) -> None:
     assert path.stat().st_size == HEADER_BYTES
     assert take(limiter, "first", NOW_MS + 2 * DAY_MS) == 9
     assert take(opened(path, now_ms=NOW_MS + 2 * DAY_MS)[0], "first", NOW_MS + 2 * DAY_MS) == 8
+
+
+def test_chunks_are_given_up_only_when_the_disk_knows_that_they_are_not_promised(tmp_path: Path) -> None:
+    """A loss of power may keep the new length and the old header: then the file would pass for one that was cut off."""
+    path, promised = tmp_path / "limits", [0]
+
+    def sync(fd: int) -> None:
+        os.fdatasync(fd)
+        promised.append(struct.unpack("=q", os.pread(fd, 8, 24))[0])
+
+    file = CounterFile(path, sync=sync)
+    file.extend()
+    file.extend()
+    file.sync()
+    file.sync()
+    assert promised[-1] == 2
+    file.truncate(1)
+    assert promised[-1] == 1
+    assert path.stat().st_size == HEADER_BYTES + CHUNK_BYTES

@@ -1,10 +1,16 @@
 """Counters are made safe against power loss soon after they change, and at the end."""
 
+import asyncio
+import errno
+import os
 import threading
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
+from keystead.assembly import Application, Outside, SystemCalls, open_application, open_storage
+from keystead.config import Settings
 from keystead.core.window import LimitDemand
 from keystead.limiters.counter_file import CounterFile
 from keystead.limiters.slots import Slots
@@ -72,3 +78,24 @@ def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path: Path) 
         assert disk.syncs.acquire(timeout=60)
         background.stop()
     assert [entry["event"] for entry in logs] == ["limits_not_synced", "limits_synced_again"]
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_an_end_that_loses_counters_is_told_by_the_exit_code(tmp_path: Path, is_full: bool) -> None:
+    """Counters without room in their file at the end count as something lost, as events and audit entries do."""
+
+    def allocate(fd: int, offset: int, length: int) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.posix_fallocate(fd, offset, length)
+
+    settings = Settings(database_url=str(tmp_path / "keystead.db"))
+    outside = Outside(calls=SystemCalls(allocate=allocate))
+
+    async def live() -> Application:
+        async with open_storage(settings, outside) as storage, open_application(storage) as application:
+            take(application.limiter)
+            assert not application.has_lost
+        return application
+
+    assert asyncio.run(live()).has_lost is is_full

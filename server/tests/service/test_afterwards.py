@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from keystead.core.entities import AuditEntry
+from keystead.core.entities import AuditEntry, AuditResource
 from keystead.core.errors import ErrorCode, KeysteadError, Reason
 from keystead.service.audit import Afterwards
 
 
-def entry(number: int) -> AuditEntry:
-    return AuditEntry(f"log_{number}", "ws_1", 0, "ratelimit.success", "key", "key_1", "", ())
+def entry(number: int, *resources: AuditResource) -> AuditEntry:
+    return AuditEntry(f"log_{number}", "ws_1", 0, "ratelimit.success", "key", "key_1", "", resources)
 
 
 class SlowStore:
@@ -22,7 +22,7 @@ class SlowStore:
     def __init__(self) -> None:
         self.units: list[list[str]] = []
         self.may_write = asyncio.Event()
-        self.failure: KeysteadError | None = None
+        self.failure: Exception | None = None
         self.audit = self
 
     async def write(self, unit: Callable[[Any], None]) -> None:
@@ -118,8 +118,31 @@ def test_memory_for_waiting_entries_is_bounded(scenario: Any) -> None:
     assert [(line["event"], line["lost_since_start"]) for line in logs] == [("audit_entries_lost", 1)]
 
 
-@pytest.mark.parametrize("failure", [UNAVAILABLE, KeysteadError(ErrorCode.INTERNAL_SERVER_ERROR, "broken")])
-def test_what_can_not_be_written_is_told(scenario: Any, failure: KeysteadError) -> None:
+@pytest.mark.parametrize("large", [{"name": "x" * 900}, {"meta": {"x": "x" * 900}}])
+def test_few_large_entries_are_bounded_too(scenario: Any, large: dict[str, Any]) -> None:
+    """A caller chooses what the resources say: their length counts, and small entries still find room."""
+
+    async def steps(store: SlowStore, afterwards: Afterwards) -> None:
+        store.may_write.set()
+        store.failure = UNAVAILABLE
+        afterwards.add(entry(0))
+        await asyncio.sleep(0.001)
+        for number in range(1, 6):
+            afterwards.add(entry(number, AuditResource("user", "u", **large)))
+        afterwards.add(entry(6))
+        assert (afterwards.waiting, afterwards.lost) == (4, 3)
+        store.failure = None
+        await afterwards.drain()
+
+    store = scenario(steps, max_characters=2500, retry_s=60.0)
+    assert [id_ for unit in store.units for id_ in unit] == ["log_0", "log_1", "log_2", "log_6"]
+
+
+BROKEN = KeysteadError(ErrorCode.INTERNAL_SERVER_ERROR, "broken")
+
+
+@pytest.mark.parametrize("failure", [UNAVAILABLE, BROKEN, ValueError("broken")])
+def test_what_can_not_be_written_is_told(scenario: Any, failure: Exception) -> None:
     """An end on a storage that takes no writes waits for nothing, and the log says how many entries are lost."""
 
     async def steps(store: SlowStore, afterwards: Afterwards) -> None:

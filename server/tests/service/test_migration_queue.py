@@ -238,6 +238,23 @@ def test_a_failure_holds_up_no_other(on_bench: Callable[[Test], None]) -> None:
     on_bench(test)
 
 
+def test_keys_queued_while_the_clock_was_ahead(on_bench: Callable[[Test], None]) -> None:
+    """Set right again, neither what was queued nor what had failed meanwhile waits for that time to come."""
+
+    async def test(work: Bench) -> None:
+        work.clock.advance(10**12)
+        await work.enqueue(await work.api(), with_hash("failed", roles=["missing"]))
+        assert await work.run() == 1
+        await work.enqueue(await work.api(), with_hash("queued"))
+        work.clock.advance(-(10**12))
+        await work.role("missing")
+        assert await work.run() == 2
+        assert await work.exists("failed")
+        assert await work.exists("queued")
+
+    on_bench(test)
+
+
 def test_attempts_are_spaced_by_powers_of_two(on_bench: Callable[[Test], None]) -> None:
     """After attempt n the wait is 2^n seconds by the clock; after the last one it is given up, for the operator."""
 

@@ -21,6 +21,7 @@ from keystead.core.series import COUNTED_OUTCOMES, DAY_MS, HOUR_MS, Group, Serie
 from keystead.sinks import segments, tables
 from keystead.sinks.analytics import Analytics, DayCounts, PositionMoved, open_engine
 from keystead.sinks.merge import Counts
+from keystead.sinks.numbers import Numbers
 from keystead.sinks.segments import Position
 from keystead.sinks.spool import Spool
 from keystead.sinks.transfer import Lag, Transfer
@@ -426,6 +427,19 @@ def test_what_is_no_longer_kept_is_deleted_in_small_steps(process: Process) -> N
     assert [row.time_ms for row in process.analytics.series(hours, 100)] == [NOW_MS + DAY_MS]
 
 
+def test_a_clock_that_was_far_ahead_does_not_hide_what_comes(process: Process) -> None:
+    """Set right again, counts of the day are answered and stay, however long before what the clock had let go of."""
+    days = {Slice.HOUR: 90, Slice.DAY: 400, Slice.MONTH: 800}
+    process.analytics.keep(days, NOW_MS + 10_000 * DAY_MS)
+    process.analytics.keep(days, NOW_MS)
+    send(process, event())
+    process.transfer.transfer_once()
+    assert process.analytics.delete_some(100) == 0
+    for slice_ in Slice:
+        (row,) = process.analytics.series(SeriesQuery("ks_1", NOW_MS, NOW_MS + HOUR_MS, slice=slice_), 100)
+        assert sum(row.counts) == 1
+
+
 def rows_in(engine: sa.Engine, table: sa.Table) -> int:
     """How many rows a table has."""
     with engine.connect() as connection:
@@ -501,6 +515,17 @@ def test_many_names_do_not_stay_in_memory(process: Process) -> None:
     assert totals(process.engine) == {f"key_{n}": 2 for n in range(5)}
     assert rows_in(process.engine, tables.keys) == rows_in(process.engine, tables.tag_lists) == 5
     assert rows_in(process.engine, tables.identities) == rows_in(process.engine, tables.tags) == 5
+
+
+def test_lists_of_many_tags_do_not_stay_in_memory(process: Process) -> None:
+    """Each tag of a list counts: ten of them are as much as ten keys."""
+    numbers = Numbers(max_remembered=30)
+    with process.engine.begin() as connection:
+        numbers.learn_keyspaces(connection, ["ks_1"])
+        for n in range(3):
+            numbers.learn_tag_lists(connection, [(1, tuple(f"{n}-{m}" for m in range(10)))])
+            numbers.forget_if_many()
+    assert not numbers.tag_lists
 
 
 class Killed(Exception):

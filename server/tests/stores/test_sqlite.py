@@ -236,6 +236,29 @@ def test_a_failing_commit_fails_the_whole_group(tmp_path: Path, statement: str) 
     asyncio.run(scenario())
 
 
+def test_a_damaged_page_behind_a_failed_commit_ends_nothing(tmp_path: Path) -> None:
+    """Callers are answered, then and later, also when the disk gives back nonsense while the commit is taken back."""
+    failures = {
+        "COMMIT": sqlite3.OperationalError("disk I/O error"),
+        "PRAGMA user_version": sqlite3.DatabaseError("database disk image is malformed"),
+    }
+
+    def fail(statement: str) -> None:
+        if statement in failures:
+            raise failures.pop(statement)
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            with statements(fail):
+                with pytest.raises(KeysteadError) as refused:
+                    await asyncio.wait_for(store.write(adding(a_key("a"))), 10)
+                assert refused.value.reason is Reason.UNAVAILABLE
+                await asyncio.wait_for(store.write(adding(a_key("b"))), 10)
+            assert await store.read(names) == {"key_b"}
+
+    asyncio.run(scenario())
+
+
 def test_a_roll_back_that_fails_ends_nothing(tmp_path: Path) -> None:
     """Even when the disk fails at the roll-back, callers are answered, and what was refused is never written later."""
     failures = {"COMMIT": 1, "ROLLBACK": 1}

@@ -61,6 +61,7 @@ METRICS = (
     Described(
         "limit_counters_in_memory", Kind.GAUGE, "Those whose file has no room: an end of the process loses them."
     ),
+    Described("guess_refusals", Kind.COUNTER, "Calls refused as their address has tried too many unknown keys."),
     Described("http_connections", Kind.GAUGE, "Connections open."),
     Described("http_refusals", Kind.COUNTER, "Requests refused by HTTP itself, before any operation.", "status"),
 )

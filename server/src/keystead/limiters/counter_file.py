@@ -99,7 +99,10 @@ class CounterFile:
     def truncate(self, chunks: int) -> None:
         """Keep only so many chunks; those given up must not be mapped. Raises StartupError."""
         try:
-            self._promise(chunks)
+            if chunks < self._promised_chunks:
+                self._promise(chunks)
+                # Before the cut: after a loss of power the old promise would have it pass for damage.
+                self._sync(self._fd)
             os.ftruncate(self._fd, _offset(chunks))
         except OSError as error:
             raise self._refusal(error) from error

@@ -36,6 +36,8 @@ class Slots:
     def __init__(self, file: CounterFile | None = None) -> None:
         self.chunks: list[memoryview] = []
         self.is_changed = False
+        self.lost = 0
+        """Counters that `close` found no room for in the file."""
         self._file = file
         self._free = array("q")
         self._end = 0  # places from here on were never used
@@ -120,8 +122,9 @@ class Slots:
             return
         for _ in range(self._chunks_in_memory):
             self._move_into_file(self._tried_ms)
-        if lost := self.counters_in_memory:
-            _log.error("limits_lost_at_close", counters=lost, file=str(self._file.path))
+        self.lost = self.counters_in_memory
+        if self.lost:
+            _log.error("limits_lost_at_close", counters=self.lost, file=str(self._file.path))
         self._file.close()
 
     def _release_rest(self, number: int, uses: list[int], kept: list[bool]) -> None:

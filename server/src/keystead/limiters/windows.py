@@ -63,6 +63,11 @@ class WindowLimiter:
         """How many of them an end of the process would lose, as their file has no room."""
         return self._slots.counters_in_memory
 
+    @property
+    def lost_counters(self) -> int:
+        """How many the orderly end found no room for in their file."""
+        return self._slots.lost
+
     def _take(self, demand: LimitDemand, now_ms: int) -> LimitReading:
         window = window_at(now_ms, demand.duration_ms)
         name = demand.name

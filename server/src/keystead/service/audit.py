@@ -116,18 +116,28 @@ class Afterwards:
     """Entries about what changes nothing: written in the background, in order, while nobody waits for them.
 
     Whatever has come up while one unit was being written goes into the next one, so a flood of entries costs few
-    units. While storage takes no writes up to `max_waiting` entries wait in memory and are tried again; what comes
-    beyond is lost, counted and logged. `drain` before the store closes: an orderly end loses none that can be written.
+    units. While storage takes no writes up to `max_waiting` entries, of together about `max_characters`, wait in memory
+    and are tried again; what comes beyond is lost, counted and logged. `drain` before the store closes: an orderly end
+    loses none that can be written.
     """
 
-    def __init__(self, store: Store, *, max_waiting: int = 10_000, retry_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        max_waiting: int = 10_000,
+        max_characters: int = 64 * 2**20,
+        retry_s: float = 1.0,
+    ) -> None:
         self._store = store
         self._max_waiting = max_waiting
+        self._max_characters = max_characters
         self._retry_s = retry_s
         self._entries: list[AuditEntry] = []
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
         self._is_failing = False
+        self._characters = 0  # of what waits; kept while storage takes no writes
         self._draining = asyncio.Event()
         self._loss_pace = Pace()
         self.lost = 0
@@ -140,9 +150,12 @@ class Afterwards:
 
     def add(self, entry: AuditEntry) -> None:
         """Take charge of an entry; call on the event loop."""
-        if self._is_failing and self.waiting >= self._max_waiting:
-            self._lose(1, entry.time_ms / 1000)
-            return
+        if self._is_failing:
+            self._characters += _characters(entry)
+            if self.waiting >= self._max_waiting or self._characters > self._max_characters:
+                self._characters -= _characters(entry)
+                self._lose(1, entry.time_ms / 1000)
+                return
         self._entries.append(entry)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write())
@@ -162,21 +175,25 @@ class Afterwards:
                 try:
                     await self._store.write(partial(_append, entries))
                     self._is_failing = False
-                except KeysteadError as failure:
+                except Exception as failure:
                     await self._keep(entries, failure)
                 finally:
                     self._under_way = 0
         finally:
             self._task = None
 
-    async def _keep(self, entries: list[AuditEntry], failure: KeysteadError) -> None:
+    async def _keep(self, entries: list[AuditEntry], failure: Exception) -> None:
         """Have them tried again, unless this is the end or trying again does not help."""
-        if failure.reason is not Reason.UNAVAILABLE or self._draining.is_set():
+        known = failure if isinstance(failure, KeysteadError) else None
+        if known is None or known.reason is not Reason.UNAVAILABLE or self._draining.is_set():
             self.lost += len(entries)
-            _log.error("audit_entries_lost", entries=len(entries), lost_since_start=self.lost, error=failure.message)
+            # The text of an unexpected failure may repeat what was to be stored.
+            error = known.message if known else f"an unexpected failure: {type(failure).__name__}"
+            _log.error("audit_entries_lost", entries=len(entries), lost_since_start=self.lost, error=error)
             return
         self._is_failing = True
         self._entries, self._under_way = entries + self._entries, 0
+        self._characters = sum(map(_characters, self._entries))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._draining.wait(), self._retry_s)
 
@@ -184,6 +201,14 @@ class Afterwards:
         self.lost += entries
         if self._loss_pace.is_due(now_s):
             _log.error("audit_entries_lost", entries=entries, lost_since_start=self.lost, error="too many are waiting")
+
+
+def _characters(entry: AuditEntry) -> int:
+    """About how long an entry is, with 100 for each resource itself."""
+    texts = [entry.description, entry.user_agent or ""]
+    for resource in entry.resources:
+        texts += (resource.id, resource.type, resource.name or "", str(resource.meta or ""))
+    return sum(map(len, texts)) + 100 * len(entry.resources)
 
 
 def _append(entries: list[AuditEntry], tx: Transaction) -> None:

@@ -56,11 +56,14 @@ class GuessBound:
         self._refused: set[str] = set()
         # Address as text → whose count it is; making it out costs more than all the rest.
         self._sources: dict[str, str | None] = {}
+        self.refused_calls = 0
+        """Calls refused since the start."""
 
     def admit(self, address: str | None, now_ms: int) -> None:
         """Raise TOO_MANY_REQUESTS if the address has tried as many unknown keys as it may in this minute."""
         # Nobody is refused nearly always: then this is all that a call pays.
         if self._refused and self._is_refused(address, now_ms):
+            self.refused_calls += 1
             end_ms = (self._window + 1) * WINDOW_MS
             raise KeysteadError(
                 ErrorCode.TOO_MANY_REQUESTS,

@@ -25,6 +25,8 @@ _log = structlog.get_logger()
 MAX_ATTEMPTS = 10
 """The waits between them double from 2 s: together 17 minutes, time to make a role that was forgotten."""
 
+_LONGEST_DELAY_MS = 1000 * 2 ** (MAX_ATTEMPTS - 1)
+
 _BATCH = 25
 """Items of one round. All of them are one commit, so more are faster; but whoever wants to write waits for them."""
 
@@ -72,7 +74,7 @@ class MigrationQueue:
         """
         async with self._round:
             now_ms = self._now_ms()
-            due = await self._store.read(lambda tx: tx.queued_keys.due(now_ms, _BATCH))
+            due = await self._store.read(lambda tx: _due(tx, now_ms))
             # Handed over together: they are committed together, in this order.
             attempts = [self._store.write(self._attempt(queued, now_ms)) for queued in due]
             outcomes = await asyncio.gather(*attempts, return_exceptions=True)
@@ -141,6 +143,14 @@ class MigrationQueue:
         log = _log.info if due_at_ms else _log.warning
         log("migration_failed", migration_id=queued.migration_id, seq=queued.seq, error=reason, given_up=not due_at_ms)
         await self._store.write(lambda tx: tx.queued_keys.reschedule(queued.seq, attempts, due_at_ms, reason))
+
+
+def _due(tx: Transaction, now_ms: int) -> list[QueuedKey]:
+    next_due_ms = tx.queued_keys.next_due_ms()
+    if next_due_ms is not None and next_due_ms > now_ms + _LONGEST_DELAY_MS:
+        # Nobody is told to wait for so long: the clock was ahead.
+        now_ms = next_due_ms
+    return tx.queued_keys.due(now_ms, _BATCH)
 
 
 def _reason(error: BaseException) -> str:

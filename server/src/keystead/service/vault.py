@@ -74,7 +74,7 @@ class Vault:
         }
 
     async def rewrap_all(self, keys: KeyEncryptionKeys) -> int:
-        """Wrap every data key with the current of `keys`, which are used from then on; how many were wrapped anew."""
+        """Wrap every data key with the current of `keys`, which are used from now on; how many were wrapped anew."""
 
         def rewrap(tx: Transaction) -> int:
             old = [d for d in tx.data_keys.all() if d.key_encryption_key_id != keys.current_id]
@@ -85,9 +85,9 @@ class Vault:
                 tx.data_keys.rewrap(data_key.id, wrapped.wrapped, wrapped.key_encryption_key_id)
             return len(old)
 
-        rewrapped = await self._store.write(rewrap)
+        # Before: a data key that is made behind the rewrapping must not be wrapped by a key that is then given up.
         self.use(keys)
-        return rewrapped
+        return await self._store.write(rewrap)
 
     def use(self, keys: KeyEncryptionKeys) -> None:
         """Use these key-encryption keys from now on."""

@@ -35,6 +35,7 @@ class Numbers:
         self.keys: dict[str, int] = {}
         self.identities: dict[str | None, int] = {None: 0}
         self.tag_lists: dict[TagList, int] = {}
+        self._tags = 0  # in those lists
 
     def forget(self) -> None:
         """Look everything up again when it is next needed."""
@@ -42,6 +43,7 @@ class Numbers:
         self.keys.clear()
         self.identities.clear()
         self.tag_lists.clear()
+        self._tags = 0
         self.identities[None] = 0
 
     def learn_keyspaces(self, connection: sa.Connection, names: Collection[str]) -> None:
@@ -75,10 +77,12 @@ class Numbers:
             for part in parts(some, NAMES_PER_QUERY):
                 numbers = _tag_list_numbers(connection, keyspace_no, part)
                 self.tag_lists |= {(keyspace_no, tags): number for tags, number in numbers.items()}
+                self._tags += sum(map(len, numbers))
 
     def forget_if_many(self) -> None:
         """Keep what is remembered within bounds."""
-        if len(self.keys) + len(self.identities) + len(self.tag_lists) > self._max_remembered:
+        # A tag is as long as a key's id, and whoever has one valid key chooses ten of them for each call.
+        if len(self.keys) + len(self.identities) + len(self.tag_lists) + self._tags > self._max_remembered:
             self.forget()
 
 

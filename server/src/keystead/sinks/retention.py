@@ -2,14 +2,15 @@
 
 First the instant from which on counts are kept moves forward, and every reader stands by it at once; then what lies
 before is deleted, a bounded number of rows in a transaction, so that no round of the transfer waits long. The instant
-never moves back: what is gone stays gone when a setting is raised.
+does not move back when a setting is raised: what is gone stays gone. Only when it is still to come, because the clock
+was ahead, it becomes the present day's or month's: what is counted from then on is kept.
 """
 
 from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from keystead.core.series import Slice, kept_from
+from keystead.core.series import Slice, kept_from, slice_start
 from keystead.sinks import tables
 
 _TABLES = [(slice_, by_length[slice_]) for by_length in (tables.BY_KEY, tables.TOTALS) for slice_ in Slice]
@@ -21,6 +22,9 @@ def keep(connection: sa.Connection, days: Mapping[Slice, int], now_ms: int) -> b
     for slice_ in Slice:
         from_ms = kept_from(now_ms, slice_, days[slice_])
         row = tables.retention.c
+        back = sa.update(tables.retention).where(row.slice == slice_.value, row.from_ms > now_ms)
+        whole = Slice.MONTH if slice_ is Slice.MONTH else Slice.DAY
+        connection.execute(back.values(from_ms=slice_start(now_ms, whole)))
         update = sa.update(tables.retention).where(row.slice == slice_.value, row.from_ms < from_ms)
         moved |= connection.execute(update.values(from_ms=from_ms)).rowcount == 1
     return moved

@@ -411,8 +411,8 @@ def _take_back(driver: sqlite3.Connection) -> None:
     opened the database next, before another commit, would take it for committed. A commit of one page that nobody reads
     begins at the same place of the log, and what follows it there is no continuation of it.
     """
-    # Also when its sync fails again, it has been written.
-    with suppress(*_STORAGE_FAILURES):
+    # Also when its sync fails again, it has been written. Whatever fails, the writer has others to serve.
+    with suppress(sqlite3.Error):
         (version,) = driver.execute("PRAGMA user_version").fetchone()
         driver.execute(f"PRAGMA user_version = {(version + 1) % 2**31}")
 
