@@ -3,12 +3,13 @@
 import asyncio
 import gc
 import os
+import resource
 import socket
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 _BACKLOG = 2048
+
+_OWN_FILES = 100
+"""Files that a server has open beside its clients' connections, amply: about 30."""
 
 
 @dataclass(frozen=True)
@@ -420,6 +424,7 @@ def serve(settings: "Settings") -> int:
     os.umask(0o077)
     with DatabaseLock(settings.database_path) as lock:
         _warn_of_open_files(settings)
+        _make_room_for_connections(settings.max_connections)
         listener = _listen(settings)
         with listener:
             return 1 if uvloop.run(_serve(settings, lock, listener)) else 0
@@ -434,6 +439,26 @@ def _warn_of_open_files(settings: "Settings") -> None:
             continue  # not made yet; whatever else is the matter, opening it says
         if mode & 0o077:
             _log.warning("open_to_others", path=str(path), advice=f"chmod go= {path}")
+
+
+def _make_room_for_connections(max_connections: int) -> None:
+    """Raise the limit of open files as far as the connections need it and the system allows; warn if that is too few.
+
+    Without room for them all, strangers' connections take the place of our own files.
+    """
+    needed = max_connections + _OWN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # As many as are served may be told at the same time that there are too many.
+    wanted = needed + max_connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS has a bound of its own
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+            )
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < needed:
+            advice = f"raise the limit (LimitNOFILE, ulimit -Hn), or set max_connections to {soft - _OWN_FILES} or less"
+            _log.warning("too_few_open_files_allowed", allowed=soft, needed=needed, advice=advice)
 
 
 @contextmanager
@@ -530,7 +555,9 @@ def _listen(settings: "Settings") -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        # A name that is not found has a negative number, which the system has no words for.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else "no such host"
         raise StartupError(
             f"Cannot listen on {settings.host} port {settings.port}: {reason}. "
             "Choose another with --host and --port, or stop what uses it."

@@ -264,6 +264,35 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     assert "--port" in line
 
 
+def test_a_host_that_is_not_found(tmp_path: Path) -> None:
+    """A name that nobody knows is said to be one."""
+    assert "Cannot listen on no-such-host.invalid port 0: no such host" in refusal(
+        tmp_path, "--host", "no-such-host.invalid"
+    )
+
+
+@pytest.mark.parametrize(("max_connections", "is_enough"), [(150, True), (250, False)])
+def test_open_files_are_allowed_for_all_connections(tmp_path: Path, max_connections: int, is_enough: bool) -> None:
+    """A low limit of open files is raised for the connections; where it can not be, a warning says how many fit."""
+    serve = f"ulimit -Sn 200; ulimit -Hn 300; exec {sys.executable} -m keystead serve --port 0"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KEYSTEAD_")}
+    with subprocess.Popen(
+        ["sh", "-c", serve],
+        cwd=tmp_path,
+        env=inherited | {"KEYSTEAD_MAX_CONNECTIONS": str(max_connections)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("docs") for line in process.stdout)
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+    assert limits.partition("Max open files")[2].split()[0] == "300"
+    assert ("max_connections to 200 or less" in log) is not is_enough
+
+
 def test_a_second_server_on_the_same_database(tmp_path: Path) -> None:
     """A second server on the same database is refused and the first goes on undisturbed."""
     with served(tmp_path) as server:
