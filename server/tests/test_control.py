@@ -396,6 +396,19 @@ def test_an_answer_that_never_comes_is_not_repeated(database: Path) -> None:
         thread.join()
 
 
+def test_a_temporary_folder_that_was_tidied_up(tmp_path: Path) -> None:
+    """A server whose socket lies in a temporary folder that somebody removed stops as ever."""
+    database = tmp_path / ("d" * 120) / "keystead.db"
+    database.parent.mkdir()
+
+    async def scenario() -> None:
+        async with serving(database) as path:
+            path.unlink()
+            path.parent.rmdir()
+
+    asyncio.run(scenario())
+
+
 def test_no_secret_is_logged(database: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither arguments nor answers appear in what the server writes, also when a command breaks."""
     with running(database):

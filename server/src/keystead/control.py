@@ -22,6 +22,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -226,7 +227,8 @@ class ControlServer:
                 conversation.cancel()
         self.socket_path.unlink(missing_ok=True)
         if self.socket_path.parent.name.startswith("keystead-control-"):
-            self.socket_path.parent.rmdir()
+            with suppress(OSError):  # whoever tidies temporary folders up may have been quicker
+                self.socket_path.parent.rmdir()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         conversation = asyncio.get_running_loop().create_task(self._converse(reader, writer))
