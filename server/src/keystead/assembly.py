@@ -494,7 +494,9 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
 
             def announce() -> None:
                 _log.info("serving", url=url, database=str(settings.database_path), version=__version__)
-                _tell(f"url       {url}", f"docs      {url}/docs")
+                # Nothing that a server should fail for: the log has told it as well.
+                with suppress(OSError), _once_or_never():
+                    _tell(f"url       {url}", f"docs      {url}/docs")
 
             server = HttpServer(
                 application.app,
@@ -529,10 +531,9 @@ async def _make_first_root_key(storage: Storage) -> None:
     # way round nobody would ever learn the only root key there is.
     secret = storage.operator.new_root_key()
     try:
-        _tell(f"root key  {secret}", "          Keep it now: it is not shown again.")
+        with _once_or_never():
+            _tell(f"root key  {secret}", "          Keep it now: it is not shown again.")
     except OSError as error:
-        # What could not be written must not be tried again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise StartupError(
             f"The first root key can not be printed to standard output: {error.strerror}. Start where it can be read, "
             "or choose it yourself with KEYSTEAD_ROOT_KEY. None was made."
@@ -542,6 +543,16 @@ async def _make_first_root_key(storage: Storage) -> None:
 
 def _tell(*lines: str) -> None:
     print("\n".join(lines), flush=True)  # noqa: T201 - what the person at the terminal asked for, not a log line
+
+
+@contextmanager
+def _once_or_never() -> Iterator[None]:
+    """What can not be written to standard output within is not tried again when the interpreter ends."""
+    try:
+        yield
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _url(settings: "Settings", listener: socket.socket) -> str:

@@ -8,10 +8,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from keystead import assembly
@@ -262,6 +264,29 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     assert port in line
     assert "Address already in use" in line
     assert "--port" in line
+
+
+def test_output_that_can_not_be_written_keeps_no_server_from_serving(tmp_path: Path) -> None:
+    """Whoever sends standard output to a full disk, or to nobody, has a server all the same."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KEYSTEAD_")}
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keystead", "serve", "--port", "0", "--log-format", "json"],
+            cwd=tmp_path,
+            env=inherited | {"KEYSTEAD_ROOT_KEY": ROOT_KEY},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.stderr is not None
+    lines = (json.loads(line) for line in process.stderr if line.startswith("{"))
+    url = next(line["url"] for line in lines if line["event"] == "serving")
+    for _ in range(3):
+        assert httpx.get(f"{url}/v1/liveness").status_code == 200
+        time.sleep(0.1)
+    process.terminate()
+    _, log = process.communicate(timeout=60)
+    assert (process.returncode, "error" in log) == (0, False)
 
 
 def test_a_host_that_is_not_found(tmp_path: Path) -> None:
