@@ -327,6 +327,17 @@ def test_misfitting_success(content):
     assert caught.value.raw_response.content == content
 
 
+@pytest.mark.parametrize(("status", "media_type"), [(200, "text/plain"), (200, None), (201, "application/json")])
+def test_success_in_another_dress(status, media_type):
+    """A success of another status or media type, through a proxy, does not have its key repeated in a log either."""
+    content = b'{"keyId": "key_1", "key": "sk_secret"}'
+    with pytest.raises(models.SDKError, match="Unexpected response") as caught:
+        Course().run(answer(status, content=content, headers={"content-type": media_type} if media_type else {}))
+    assert "sk_secret" not in str(caught.value)
+    assert "key_1" in str(caught.value)
+    assert caught.value.raw_response.content == content
+
+
 def test_null_body():
     """A body that is null leaves the answer of the result empty."""
     assert Course().run(answer(200, None, content=b"null", headers={"content-type": "application/json"})).object is None

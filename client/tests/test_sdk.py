@@ -2,11 +2,14 @@
 
 import asyncio
 import gc
+import json
+import os
 import ssl
 import subprocess
 import sys
 import threading
 import weakref
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pydantic
@@ -258,6 +261,64 @@ def test_async_connections_belong_to_their_loop(monkeypatch, server):
     asyncio.run(use())
     asyncio.run(use())
     assert [client.is_closed for client in opened] == [True, True]
+
+
+def test_loops_that_ended_are_let_go(monkeypatch, server):
+    """A client used in one event loop after the other keeps no connections of loops that are closed."""
+    opened = []
+
+    class Held(httpx.AsyncClient):
+        def __init__(self, **settings):
+            super().__init__(transport=httpx.MockTransport(server.handle), **settings)
+            self.loop = asyncio.get_running_loop()  # as connections hold theirs
+            opened.append(weakref.ref(self))
+
+    monkeypatch.setattr(httpx, "AsyncClient", Held)
+    server.answers = [KEY]
+    unkey = Unkey()
+    for _ in range(4):
+        asyncio.run(unkey.keys.whoami_async(request={"key": "k"}))
+    gc.collect()
+    assert [client() is not None for client in opened] == [False, False, False, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_forked_process_has_its_own_connections():
+    """A child does not speak on its parent's connections: each would read answers that are meant for the other."""
+    ports = []
+
+    class Answering(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            ports.append(self.client_address[1])
+            body = json.dumps(KEY).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as answering:
+        answering.daemon_threads = True
+        threading.Thread(target=answering.serve_forever, daemon=True).start()
+        unkey = Unkey(server_url=f"http://127.0.0.1:{answering.server_address[1]}")
+        ask(unkey)
+        child = os.fork()
+        if child == 0:
+            try:
+                ask(unkey)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        ask(unkey)
+        answering.shutdown()
+    parent, of_child, parent_again = ports
+    assert of_child != parent == parent_again
 
 
 def test_abandoned_clients_are_closed(monkeypatch, server):

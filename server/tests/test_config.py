@@ -135,6 +135,23 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     assert (Settings().root_key, Settings().port, Settings().origin("port")) == (None, 3000, "default")
 
 
+def test_a_service_of_kubernetes_named_keystead_is_no_setting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Kubernetes tells the pods of such a service does not keep the server from starting, nor is it a mistake."""
+    for name, value in {
+        "KEYSTEAD_PORT": "tcp://10.0.0.7:3000",
+        "KEYSTEAD_PORT_3000_TCP": "tcp://10.0.0.7:3000",
+        "KEYSTEAD_PORT_3000_TCP_ADDR": "10.0.0.7",
+        "KEYSTEAD_SERVICE_HOST": "10.0.0.7",
+        "KEYSTEAD_SERVICE_PORT": "3000",
+        "KEYSTEAD_SERVICE_PORT_HTTP": "3000",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert (Settings().port, Settings().origin("port")) == (3000, "default")
+    assert unknown_variables() == []
+    (folder / "keystead.toml").write_text("port = 1")
+    assert (Settings().port, Settings().origin("port")) == (1, "file keystead.toml")
+
+
 def test_lists_are_written_with_commas_or_as_toml_lists(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list means the same in a variable and in the file."""
     networks = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))

@@ -96,24 +96,37 @@ def running(database: Path) -> Iterator[None]:
 # --- The lock ---
 
 
-def test_a_second_holder_is_told_who_has_it(database: Path) -> None:
+def test_a_second_holder_is_told_who_has_it(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one holds the lock another gets an error naming the process, and the database afterwards."""
+    monkeypatch.setattr(control, "_POLL_S", 0.001)
     with DatabaseLock(database), pytest.raises(DatabaseInUse, match=f"process {os.getpid()}"):
         DatabaseLock(database).acquire()
     with DatabaseLock(database):
         pass
 
 
-def test_the_lock_is_one_for_every_name_of_the_database(database: Path) -> None:
+def test_a_command_that_ends_soon_is_waited_for(database: Path) -> None:
+    """A server that starts while a command has the database open begins when that has ended."""
+    lock = DatabaseLock(database)
+    lock.acquire()
+    end = threading.Timer(1, lock.release)
+    end.start()
+    with DatabaseLock(database):
+        end.join()
+
+
+def test_the_lock_is_one_for_every_name_of_the_database(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A symbolic link to a database leads to the same lock."""
+    monkeypatch.setattr(control, "_POLL_S", 0.001)
     link = database.with_name("link.db")
     link.symlink_to(database)
     with DatabaseLock(database), pytest.raises(DatabaseInUse):
         DatabaseLock(link).acquire()
 
 
-def test_the_lock_ends_with_its_process(database: Path) -> None:
+def test_the_lock_ends_with_its_process(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a kill nothing has to be cleaned up: the next process gets the lock."""
+    monkeypatch.setattr(control, "_POLL_S", 0.001)
     code = (
         "import sys, time, pathlib; from keystead.control import DatabaseLock;"
         "DatabaseLock(pathlib.Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
@@ -394,6 +407,19 @@ def test_an_answer_that_never_comes_is_not_repeated(database: Path) -> None:
         with pytest.raises(StartupError, match="did not answer"):
             call_control(database, "echo", {})
         thread.join()
+
+
+def test_a_temporary_folder_that_was_tidied_up(tmp_path: Path) -> None:
+    """A server whose socket lies in a temporary folder that somebody removed stops as ever."""
+    database = tmp_path / ("d" * 120) / "keystead.db"
+    database.parent.mkdir()
+
+    async def scenario() -> None:
+        async with serving(database) as path:
+            path.unlink()
+            path.parent.rmdir()
+
+    asyncio.run(scenario())
 
 
 def test_no_secret_is_logged(database: Path, capfd: pytest.CaptureFixture[str]) -> None:

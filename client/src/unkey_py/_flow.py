@@ -277,7 +277,10 @@ def _result(operation: Operation[R], request: httpx.Request, response: httpx.Res
     if 400 <= response.status_code <= 599:
         raise _sdk_error("API error occurred", response, response.text)
     message = f"Unexpected response received (code: {response.status_code}, type: {content_type})"
-    raise _sdk_error(message, response, response.text)
+    # Of another status, or declared as something else by a proxy, it may still be an answer with a new key.
+    secrets: set[str] = set()
+    masked = mask_body(response.text, secrets)
+    raise _sdk_error(message, response, masked if secrets else response.text)
 
 
 def _refusal(operation: Operation[Any], response: httpx.Response) -> Exception | None:

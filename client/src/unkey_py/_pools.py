@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 import threading
@@ -74,6 +75,11 @@ class Pools:
     """
 
     def __init__(self) -> None:
+        self.begin()
+        _everywhere.add(self)
+
+    def begin(self) -> None:
+        """Have no clients, and close none that there were: a forked process shares theirs with its parent."""
         self._lock = threading.Lock()
         self._pools: dict[bool, Pool[httpx.Client]] = {}
         self._async_pools: weakref.WeakKeyDictionary[Any, dict[bool, Pool[httpx.AsyncClient]]]
@@ -95,9 +101,16 @@ class Pools:
         with self._lock:
             pools = self._async_pools.setdefault(loop, {})
             if is_plain not in pools:
+                self._forget_closed_loops()
                 client = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, verify=_verify(is_plain))
                 pools[is_plain] = Pool(client)
             return pools[is_plain]
+
+    def _forget_closed_loops(self) -> None:
+        # Their connections hold on to them, so they would stay, a file descriptor each; closing needs a loop that runs.
+        for loop in list(self._async_pools):
+            if loop is not _NO_LOOP and loop.is_closed():
+                del self._async_pools[loop]
 
     def close(self) -> None:
         """Close the blocking clients."""
@@ -124,6 +137,19 @@ class Pools:
         for loop, pools in left_open:
             for pool in pools.values():
                 _abandon(loop, pool.client)
+
+
+_everywhere: weakref.WeakSet[Pools] = weakref.WeakSet()
+
+
+def _begin_after_fork() -> None:
+    # Two processes that read from one connection get each other's answers.
+    for pools in _everywhere:
+        pools.begin()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_begin_after_fork)
 
 
 def _verify(is_plain: bool) -> bool | ssl.SSLContext:

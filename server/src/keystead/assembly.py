@@ -3,12 +3,13 @@
 import asyncio
 import gc
 import os
+import resource
 import socket
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 _BACKLOG = 2048
+
+_OWN_FILES = 100
+"""Files that a server has open beside its clients' connections, amply: about 30."""
 
 
 @dataclass(frozen=True)
@@ -432,6 +436,7 @@ def serve(settings: "Settings") -> int:
     os.umask(0o077)
     with DatabaseLock(settings.database_path) as lock:
         _warn_of_open_files(settings)
+        _make_room_for_connections(settings.max_connections)
         listener = _listen(settings)
         with listener:
             return 1 if uvloop.run(_serve(settings, lock, listener)) else 0
@@ -446,6 +451,26 @@ def _warn_of_open_files(settings: "Settings") -> None:
             continue  # not made yet; whatever else is the matter, opening it says
         if mode & 0o077:
             _log.warning("open_to_others", path=str(path), advice=f"chmod go= {path}")
+
+
+def _make_room_for_connections(max_connections: int) -> None:
+    """Raise the limit of open files as far as the connections need it and the system allows; warn if that is too few.
+
+    Without room for them all, strangers' connections take the place of our own files.
+    """
+    needed = max_connections + _OWN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # As many as are served may be told at the same time that there are too many.
+    wanted = needed + max_connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS has a bound of its own
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+            )
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < needed:
+            advice = f"raise the limit (LimitNOFILE, ulimit -Hn), or set max_connections to {soft - _OWN_FILES} or less"
+            _log.warning("too_few_open_files_allowed", allowed=soft, needed=needed, advice=advice)
 
 
 @contextmanager
@@ -481,7 +506,9 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
 
             def announce() -> None:
                 _log.info("serving", url=url, database=str(settings.database_path), version=__version__)
-                _tell(f"url       {url}", f"docs      {url}/docs")
+                # Nothing that a server should fail for: the log has told it as well.
+                with suppress(OSError), _once_or_never():
+                    _tell(f"url       {url}", f"docs      {url}/docs")
 
             server = HttpServer(
                 application.app,
@@ -516,10 +543,9 @@ async def _make_first_root_key(storage: Storage) -> None:
     # way round nobody would ever learn the only root key there is.
     secret = storage.operator.new_root_key()
     try:
-        _tell(f"root key  {secret}", "          Keep it now: it is not shown again.")
+        with _once_or_never():
+            _tell(f"root key  {secret}", "          Keep it now: it is not shown again.")
     except OSError as error:
-        # What could not be written must not be tried again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise StartupError(
             f"The first root key can not be printed to standard output: {error.strerror}. Start where it can be read, "
             "or choose it yourself with KEYSTEAD_ROOT_KEY. None was made."
@@ -529,6 +555,16 @@ async def _make_first_root_key(storage: Storage) -> None:
 
 def _tell(*lines: str) -> None:
     print("\n".join(lines), flush=True)  # noqa: T201 - what the person at the terminal asked for, not a log line
+
+
+@contextmanager
+def _once_or_never() -> Iterator[None]:
+    """What can not be written to standard output within is not tried again when the interpreter ends."""
+    try:
+        yield
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _url(settings: "Settings", listener: socket.socket) -> str:

@@ -30,7 +30,13 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from keystead.core.errors import StartupError
 from keystead.core.series import Slice
@@ -40,6 +46,10 @@ DEFAULT_FILE = "keystead.toml"
 
 # Read by the Python client, which often shares its environment with a server: not a misspelt setting.
 FOREIGN_VARIABLES = frozenset({"KEYSTEAD_URL"})
+
+# Kubernetes tells every pod of a service named `keystead` in these; one has the name of a setting, and is an address.
+_OF_KUBERNETES = re.compile(r"KEYSTEAD_SERVICE_(HOST|PORT(_\w+)?)|KEYSTEAD_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
+_PORT_OF_KUBERNETES = re.compile(r"(tcp|udp|sctp)://")
 
 _MEBIBYTE = 1024 * 1024
 _DAY_S = 86_400
@@ -300,7 +310,12 @@ class Settings(BaseSettings):
     body_timeout_s: Seconds = _seconds(30, "Time a client has to send the body of a request.", 0.1, _DAY_S)
     keep_alive_timeout_s: Seconds = _seconds(75, "Time an idle connection is kept open.", 0.1, _DAY_S)
     write_timeout_s: Seconds = _seconds(30, "Time a client has to take an answer.", 0.1, _DAY_S)
-    max_connections: Count = _count(10_000, "Connections open at the same time.", 1, 1_000_000)
+    max_connections: Count = _count(
+        10_000,
+        "Connections open at the same time; the limit of open files is raised to that where the system allows.",
+        1,
+        1_000_000,
+    )
     shutdown_timeout_s: Seconds = _seconds(20, "Time running requests have to end when the server stops.", 0, _DAY_S)
 
     key_cache_entries: Count = _count(
@@ -394,6 +409,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The sources, first wins."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        env_settings.env_vars = {
+            name: value for name, value in env_settings.env_vars.items() if not _is_of_kubernetes(name, value)
+        }
         return init_settings, env_settings, _FileSource(settings_cls)
 
     @model_validator(mode="after")
@@ -477,7 +496,9 @@ def _read_file(config: str | Path | None) -> dict[str, Any]:
 
 def _origins_of(flags: Mapping[str, object]) -> dict[str, str]:
     """Name → where its value came from, for every setting that is not at its default."""
-    environment = {name.upper(): name for name, value in os.environ.items() if value}
+    environment = {
+        name.upper(): name for name, value in os.environ.items() if value and not _is_of_kubernetes(name, value)
+    }
     config = flags.get("config") or os.environ.get(environment.get("KEYSTEAD_CONFIG", ""))
     path = _chosen_file(config if isinstance(config, str | Path) else None)
     origins = dict.fromkeys(_read_file(path), f"file {path}")
@@ -490,13 +511,21 @@ def _origins_of(flags: Mapping[str, object]) -> dict[str, str]:
     return origins
 
 
+def _is_of_kubernetes(name: str, value: str | None) -> bool:
+    name = name.upper()
+    is_port = name == "KEYSTEAD_PORT" and _PORT_OF_KUBERNETES.match(value or "") is not None
+    return is_port or _OF_KUBERNETES.fullmatch(name) is not None
+
+
 def unknown_variables() -> list[str]:
     """One sentence for each `KEYSTEAD_*` environment variable that is no setting: most likely misspelt."""
     allowed = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
     return [
         f"environment variable {name} is not a setting{_suggest(name.upper(), allowed)}"
-        for name in sorted(os.environ)
-        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in allowed | FOREIGN_VARIABLES
+        for name, value in sorted(os.environ.items())
+        if name.upper().startswith(ENVIRONMENT_PREFIX)
+        and name.upper() not in allowed | FOREIGN_VARIABLES
+        and not _is_of_kubernetes(name, value)
     ]
 
 
@@ -577,7 +606,7 @@ No setting is needed to start a working server. A value is looked for in this or
 
 1. a flag of the command line, for the settings that have one;
 2. the environment variable `KEYSTEAD_` + the name in capitals, such as `KEYSTEAD_PORT` (an empty one counts as
-   not set);
+   not set, and so does what Kubernetes puts into `KEYSTEAD_PORT` for a service named `keystead`);
 3. the settings file in TOML: the one that `--config` or `KEYSTEAD_CONFIG` names, else `keystead.toml` in the
    working directory;
 4. the default.

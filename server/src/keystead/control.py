@@ -53,8 +53,10 @@ _ANSWER_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _TRIES = 200
 """How often `call_control` looks again: 200 times 0.05 s are 10 s."""
-# A look at the lock takes it for microseconds; a server that starts in that moment must not give up.
+# A look at the lock takes it for microseconds, a command without a server for as long as it runs: a server that starts
+# meanwhile must not give up at once. Another server is not waited for.
 _LOCK_TRIES = 10
+_LOCK_TRIES_BESIDE_A_COMMAND = 200
 
 # Not structlog: unless configured it prints local variables with a traceback, and here they hold secrets.
 _log = logging.getLogger(__name__)
@@ -101,10 +103,12 @@ class DatabaseLock:
         self._descriptor = descriptor
 
     def _lock(self, descriptor: int) -> None:
-        for _ in range(_LOCK_TRIES):
+        for tried in range(_LOCK_TRIES_BESIDE_A_COMMAND):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if tried >= _LOCK_TRIES and _read_holder(descriptor).socket_path is not None:
+                    break
                 time.sleep(_POLL_S / 2)
             else:
                 return
@@ -249,7 +253,8 @@ class ControlServer:
                 conversation.cancel()
         self.socket_path.unlink(missing_ok=True)
         if self.socket_path.parent.name.startswith("keystead-control-"):
-            self.socket_path.parent.rmdir()
+            with suppress(OSError):  # whoever tidies temporary folders up may have been quicker
+                self.socket_path.parent.rmdir()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         conversation = asyncio.get_running_loop().create_task(self._converse(reader, writer))

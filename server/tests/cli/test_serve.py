@@ -8,10 +8,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from keystead import assembly
@@ -113,7 +115,7 @@ def test_a_workspace_made_before_does_not_replace_the_first_root_key(tmp_path: P
 
 def test_a_first_start_that_fails_late_is_made_up_for(tmp_path: Path) -> None:
     """A first start that got as far as making the database, and no further, has not used up the first root key."""
-    (tmp_path / "keystead-spool").write_text("in the way")
+    (tmp_path / "keystead-spool").touch(0o600)
     assert "verification log" in refusal(tmp_path)
     (tmp_path / "keystead-spool").unlink()
     with served(tmp_path) as server:
@@ -262,6 +264,51 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     assert port in line
     assert "Address already in use" in line
     assert "--port" in line
+
+
+def test_output_that_can_not_be_written_keeps_no_server_from_serving(tmp_path: Path) -> None:
+    """Whoever sends standard output to a full disk, or to nobody, has a server all the same."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KEYSTEAD_")}
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keystead", "serve", "--port", "0", "--log-format", "json"],
+            cwd=tmp_path,
+            env=inherited | {"KEYSTEAD_ROOT_KEY": ROOT_KEY},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.stderr is not None
+    lines = (json.loads(line) for line in process.stderr if line.startswith("{"))
+    url = next(line["url"] for line in lines if line["event"] == "serving")
+    for _ in range(3):
+        assert httpx.get(f"{url}/v1/liveness").status_code == 200
+        time.sleep(0.1)
+    process.terminate()
+    _, log = process.communicate(timeout=60)
+    assert (process.returncode, "error:" in log) == (0, False)
+
+
+@pytest.mark.parametrize(("max_connections", "is_enough"), [(150, True), (250, False)])
+def test_open_files_are_allowed_for_all_connections(tmp_path: Path, max_connections: int, is_enough: bool) -> None:
+    """A low limit of open files is raised for the connections; where it can not be, a warning says how many fit."""
+    serve = f"ulimit -Sn 200; ulimit -Hn 300; exec {sys.executable} -m keystead serve --port 0"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KEYSTEAD_")}
+    with subprocess.Popen(
+        ["sh", "-c", serve],
+        cwd=tmp_path,
+        env=inherited | {"KEYSTEAD_MAX_CONNECTIONS": str(max_connections)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("docs") for line in process.stdout)
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+    assert limits.partition("Max open files")[2].split()[0] == "300"
+    assert ("max_connections to 200 or less" in log) is not is_enough
 
 
 def test_a_second_server_on_the_same_database(tmp_path: Path) -> None:

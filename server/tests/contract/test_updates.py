@@ -170,6 +170,20 @@ def test_refill_on_an_unlimited_key(home: Any, clock: Any) -> None:
     assert "remaining" not in shown
 
 
+def test_a_refill_changed_by_a_call_from_before_the_boundary(home: Any, clock: Any) -> None:
+    """A call from just before midnight that gets its turn just after it does not have the key refilled once more."""
+    refill = {"interval": "daily", "amount": 10}
+    key = home.key(remaining=10, refill=refill)
+    midnight_ms = (NOW_MS // DAY_MS + 1) * DAY_MS
+    assert home.verify(key.secret)["remaining"] == 9
+    clock.set(midnight_ms)
+    assert home.verify(key.secret)["remaining"] == 9
+    clock.set(midnight_ms - 1)
+    home.ask("keys.updateKey", keyId=key.id, refill=refill)
+    clock.set(midnight_ms + 1)
+    assert home.verify(key.secret)["remaining"] == 8
+
+
 REFUSED: list[tuple[str, dict[str, Any], int]] = [
     ("refill of an unlimited key", {"remaining": None, "refill": {"interval": "monthly", "amount": 5}}, 400),
     ("daily with a day", {"refill": {"interval": "daily", "amount": 5, "refillDay": 4}}, 400),

@@ -166,6 +166,32 @@ async def _end_amid_a_request() -> None:
     writer.close()
 
 
+def test_a_start_that_is_interrupted_answers_nobody() -> None:
+    """Ended right after the sockets were opened, a server leaves none open: what answers rest on is closed next."""
+    asyncio.run(_interrupt_a_start())
+
+
+async def _interrupt_a_start() -> None:
+    def lane(exchange: Any, body: bytes) -> None:
+        exchange.respond(200, b"{}")
+
+    def interrupt() -> None:
+        raise asyncio.CancelledError
+
+    factory = ProtocolFactory({b"/lane": lane}, Outbox(lambda: None), lambda status, message: (b"{}", b""))
+    server = HttpServer(Starlette(), factory, shutdown_timeout_s=60, on_ready=interrupt)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with contextlib.suppress(asyncio.CancelledError):
+            await server.serve(sockets=[listener])
+        with contextlib.suppress(ConnectionError):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(post(b"/lane"))
+            with contextlib.suppress(TimeoutError):
+                assert await asyncio.wait_for(reader.read(1000), 0.5) == b""
+            writer.close()
+
+
 async def _echo(request: Request) -> PlainTextResponse:
     body = await request.body()
     task = BackgroundTask(request.app.state.done.append, body)

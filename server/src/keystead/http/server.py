@@ -49,6 +49,16 @@ class HttpServer(uvicorn.Server):
         self._protocol = protocol
         self._on_ready = on_ready
 
+    async def serve(self, sockets: list[socket] | None = None) -> None:
+        """Serve until told to stop; afterwards nobody is answered any more, however it came to an end."""
+        try:
+            await super().serve(sockets)
+        finally:
+            # Without a shutdown when the start was interrupted, or failed after the sockets were opened.
+            for server in getattr(self, "servers", ()):
+                server.close()
+            self._cut_off()
+
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Open for requests, then tell."""
         await super().startup(sockets)
@@ -57,6 +67,9 @@ class HttpServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Finish what was accepted; then cut off whoever is left, as what answers rest on is about to be closed."""
         await super().shutdown(sockets)
+        self._cut_off()
+
+    def _cut_off(self) -> None:
         for connection in tuple(self._protocol.live):
             connection.cut_off()
 

@@ -417,7 +417,8 @@ def _changed_account(account: Account, request: UpdateKey, now_ms: int) -> Accou
         account,
         refill_amount=request.refill.amount,
         refill_day=_refill_day(request.refill),
-        considered_at_ms=now_ms,
+        # Never earlier: a boundary that was considered by a call of a later instant is not due again.
+        considered_at_ms=max(now_ms, account.considered_at_ms),
     )
 
 

@@ -97,14 +97,15 @@ class Links(Generic[Linked]):
 
     def remove(self, wanted: Sequence[Wanted]) -> None:
         """Detach what is wanted; what is not attached is ignored (§3.10)."""
-        self._detach([item for item in self.present if self._is_wanted(item, wanted)])
+        self._detach(self._selected(wanted))
 
     def replace(self, wanted: Sequence[Wanted], may_create: Sequence[str]) -> list[Linked]:
         """Make the attached set exactly what is wanted; the new set, existing first, then created (§3.11).
 
         Errors come in the order of §3.11: detaching, unknown, creating, attaching; nothing is changed by then.
         """
-        gone = [item for item in self.present if not self._is_wanted(item, wanted)]
+        staying = {item.id for item in self._selected(wanted)}
+        gone = [item for item in self.present if item.id not in staying]
         if gone:
             self.caller.require(self.may_disconnect)
         chosen = self._choose(wanted)
@@ -147,9 +148,12 @@ class Links(Generic[Linked]):
         self.disconnect([item.id for item in gone])
         self.trail.links(f"authorization.disconnect_{self.event}", map(self.pair, gone))
 
-    def _is_wanted(self, item: Linked, wanted: Iterable[Wanted]) -> bool:
-        name = self.kind.name_of(item)
-        return any(w.id == item.id if w.id is not None else w.name == name for w in wanted)
+    def _selected(self, wanted: Sequence[Wanted]) -> list[Linked]:
+        """What is attached and wanted."""
+        # Sets: whoever compares each with each holds every writer up, for minutes where a request names many.
+        ids = {w.id for w in wanted if w.id is not None}
+        names = {w.name for w in wanted if w.id is None}
+        return [item for item in self.present if item.id in ids or self.kind.name_of(item) in names]
 
 
 def permissions_of_key(tx: Transaction, key: Key, caller: Caller, ids: Ids) -> Links[Permission]:
