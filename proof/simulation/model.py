@@ -196,7 +196,7 @@ class Update(Change):
             refill = members["refill"]
             key = key._replace(refill=refill_of(refill))
             if refill is not None:
-                key = key._replace(considered_day=now_ms // DAY_MS)
+                key = key._replace(considered_day=max(key.considered_day, now_ms // DAY_MS))
         if "ratelimit" in members:
             limit = members["ratelimit"]
             key = key._replace(limit=None if limit is None else (limit["limit"], limit["duration"]))
