@@ -54,6 +54,9 @@ _log = structlog.get_logger()
 
 _BACKLOG = 2048
 
+_COLLECTION_THRESHOLDS = (20_000, 20, 20)
+"""New objects before a collection, and collections before an older generation is included (Python: 700, 10, 10)."""
+
 _OWN_FILES = 100
 """Files that a server has open beside its clients' connections, amply: about 30."""
 
@@ -517,7 +520,7 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
                 tls=(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None,
                 on_ready=announce,
             )
-            _freeze_what_stays()
+            _calm_garbage_collection()
             await server.serve(sockets=[listener])
             _log.info("stopped")
         finally:
@@ -525,13 +528,14 @@ async def _serve(settings: "Settings", lock: DatabaseLock, listener: socket.sock
     return application.has_lost
 
 
-def _freeze_what_stays() -> None:
-    """Keep what a start has made out of later garbage collections: it stays, and going through it holds all answers up.
+def _calm_garbage_collection() -> None:
+    """Keep what a start has made out of collections, and have them less often: each holds all answers up.
 
-    That was 50 ms, every second or two.
+    One that went through everything took 50 ms, every second or two; spends of credits pay most for small ones.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECTION_THRESHOLDS)
 
 
 async def _make_first_root_key(storage: Storage) -> None:
