@@ -104,7 +104,8 @@ def test_a_change_undone_by_a_restart_is_noticed(server: ServerProcess) -> None:
     assert changed
     server.start()
     go_on(server, history, 200)
-    assert len(history.violations()) == changed
+    # One that is deleted before anybody looks at it tells nothing.
+    assert 0 < len(history.violations()) <= changed
 
 
 def test_a_creation_without_an_answer_is_recognised() -> None:
