@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +52,16 @@ class Tampered:
 
     def plant_all(self) -> None:
         """Change something that each of the checks looks at."""
-        identity, override, role = (_present(self.page(kind).things) for kind in (Identities, Overrides, Roles))
+        kinds = (Identities, Overrides, Roles, OwnKeys, Apis)
+        identity, override, role, key, api = (_settled(self.page(kind).things) for kind in kinds)
         for sql, *values in (
             ("UPDATE keys SET remaining = remaining + 9999 WHERE id = ?", self.page(SharedBalance)._key["keyId"]),
             ("UPDATE keys SET remaining = remaining + 9999 WHERE id = ?", self.page(ScarceBalance)._key["keyId"]),
-            ("UPDATE keys SET name = 'not what it was' WHERE id = ?", self.page(OwnKeys)._keys[0]["keyId"]),
+            ("UPDATE keys SET name = 'not what it was' WHERE id = ?", self.page(OwnKeys)._keys[key]["keyId"]),
             ("UPDATE identities SET meta = '{}' WHERE external_id = ?", f"identity of slot {identity}"),
             ("DELETE FROM overrides WHERE namespace_id = ?", self.page(Overrides)._namespaces[override]),
             ("DELETE FROM roles_permissions WHERE role_id = ?", self.page(Roles)._ids[role]),
-            ("UPDATE apis SET name = 'not what it was' WHERE id = ?", self.page(Apis)._ids[0]),
+            ("UPDATE apis SET name = 'not what it was' WHERE id = ?", self.page(Apis)._ids[api]),
             ("UPDATE keys SET remaining = 999999 WHERE id = ?", self._an_imported_key()),
             self._an_audit_entry(),
         ):
@@ -103,13 +103,9 @@ class Tampered:
         raise AssertionError("nothing in the spool can be changed")
 
 
-def _present(things: list[Thing[Any]]) -> int:
-    """A slot whose object is there, however much has been done of what got no answer and is not repeated yet."""
-    return next(slot for slot, thing in enumerate(things) if all(_until_it_is_repeated(thing)))
-
-
-def _until_it_is_repeated(thing: Thing[Any]) -> Iterator[Any]:
-    return accumulate(thing._lost, lambda state, lost: lost[0](state), initial=thing._state)
+def _settled(things: list[Thing[Any]]) -> int:
+    """A slot whose object is there, and about which nothing is open that might still be done or repeated."""
+    return next(slot for slot, thing in enumerate(things) if thing._state and not thing._lost)
 
 
 @pytest.fixture(scope="module")
